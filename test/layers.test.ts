@@ -27,7 +27,8 @@ describe('layers', () => {
         const other = normalize(join(dirname(file), target!)).split('/')[1]!;
         assert.ok(other === room || allowed[room]!.includes(other), `${room} may not import from ${other}: ${target}`);
       }
-      if (room !== 'cli') assert.doesNotMatch(source, /process\.(argv|env|exit\b)/, 'only cli reads argv and environment or exits the process');
+      if (room !== 'cli')
+        assert.doesNotMatch(source, /process\.(argv|env|exit\b)/, 'only cli reads argv and environment or exits the process');
     });
   }
 });

@@ -11,7 +11,13 @@ export interface Suite {
 const slow = ['test/e2e/**', 'test/sglang-live/**', 'test/long/**'];
 
 export const suites: readonly Suite[] = [
-  { name: 'unit', about: 'everything that needs no node: pure code, local servers, a real API server', files: ['test/**/*.test.ts'], ignore: slow, byDefault: true },
+  {
+    name: 'unit',
+    about: 'everything that needs no node: pure code, local servers, a real API server',
+    files: ['test/**/*.test.ts'],
+    ignore: slow,
+    byDefault: true,
+  },
   { name: 'e2e', about: 'a real single-node cluster with real pods', files: ['test/e2e/**/*.test.ts'], byDefault: true },
   { name: 'sglang', about: 'a real SGLang server on CPU', files: ['test/sglang-live/**/*.test.ts'], byDefault: false },
   { name: 'long', about: 'full-size soaks, kills and fuzzing', files: ['test/long/**/*.test.ts'], byDefault: false },

@@ -17,7 +17,9 @@ export const routerStatusSchema = z.object({
   /** Parameter counts read from the safetensors headers; absent when the folder has no weights. */
   parameters: z.object({ slm: z.number().optional(), llm: z.number().optional() }),
   /** LLM replicas this router knows. A pod in `drainingPodUIDs` with 0 in flight here is acknowledged. */
-  llmEndpoints: z.array(z.object({ podUID: z.string().optional(), address: z.string(), ready: z.boolean(), draining: z.boolean(), inFlight: z.number() })),
+  llmEndpoints: z.array(
+    z.object({ podUID: z.string().optional(), address: z.string(), ready: z.boolean(), draining: z.boolean(), inFlight: z.number() }),
+  ),
 });
 
 export type RouterStatus = z.infer<typeof routerStatusSchema>;
