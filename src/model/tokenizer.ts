@@ -14,7 +14,7 @@ export interface TextStream {
 
 /** A Hugging Face tokenizer folder (tokenizer.json, tokenizer_config.json, generation_config.json, chat template). */
 export interface Tokenizer {
-  /** Number of ids the tokenizer knows (added tokens included); may be below the model's padded `vocab_size`. */
+  /** Highest id the tokenizer knows (added tokens included) plus one; may be below the model's padded `vocab_size`. */
   readonly length: number;
   /** Every token with its id, special tokens included: equal maps mean one vocabulary. */
   readonly tokenToId: ReadonlyMap<string, number>;
@@ -22,11 +22,14 @@ export interface Tokenizer {
   readonly specialIds: readonly number[];
   /** End-of-sequence ids of generation_config.json (else config.json, else tokenizer_config.json). */
   readonly endIds: readonly number[];
-  /** Text to ids; special tokens in the text are recognised, none is added. */
-  encode(text: string): number[];
-  /** Ids to text. Special tokens are left out unless asked for. */
+  /** Text to ids; special tokens in the text are recognised, none is added unless asked for (Llama's tokenizers then put `bos` in front). */
+  encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
+  /** Ids to text. Special tokens are left out unless asked for; ids the tokenizer does not know give no text; broken UTF-8 gives U+FFFD. */
   decode(ids: readonly number[], options?: { readonly keepSpecialTokens?: boolean }): string;
   stream(options?: { readonly keepSpecialTokens?: boolean }): TextStream;
-  /** Renders the folder's chat template with `add_generation_prompt: true`; `variables` are handed to the template (`enable_thinking`, …). */
+  /**
+   * Renders the folder's chat template with `add_generation_prompt: true`; `variables` are handed to the template (`enable_thinking`, …).
+   * Throws `ModelError` when the folder has no chat template, and the template's own error when it refuses these messages.
+   */
   applyChatTemplate(messages: readonly ChatMessage[], variables?: Readonly<Record<string, unknown>>): string;
 }
