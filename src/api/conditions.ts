@@ -1,0 +1,97 @@
+import type { Condition } from './r2rdeployment-status.ts';
+
+export const conditionTypes = ['Ready', 'Reconciling', 'Stalled', 'SLMReady', 'LLMReady', 'RouterReady'] as const;
+export type ConditionType = (typeof conditionTypes)[number];
+
+/**
+ * Reasons this project sets itself. Beside them a child's own reason is copied up as it is (`ImagePullBackOff`, `CrashLoopBackOff`,
+ * `Unschedulable`), so that the first line a user reads is the true one.
+ */
+export const reasons = {
+  /** All wanted replicas are ready and requests are answered. */
+  serving: 'Serving',
+  /** Zero replicas are wanted, and there are none. */
+  scaledToZero: 'ScaledToZero',
+  /** Pods wait for room: the scheduler finds no node for them. */
+  insufficientCapacity: 'InsufficientCapacity',
+  /** Pods run but are not ready yet, for example because they load weights. */
+  podsNotReady: 'PodsNotReady',
+  /** A new revision is being brought up; the old one, if any, goes on answering. */
+  updating: 'Updating',
+  /** The new revision's pods are ready, but its probe request has not been answered yet. */
+  probing: 'Probing',
+  /** The probe request to the new revision was answered wrongly or not at all. */
+  probeFailed: 'ProbeFailed',
+  /** What the spec asks for has been reached. */
+  upToDate: 'UpToDate',
+  /** The spec cannot be rendered into pods; the message says which field and why. Existing children keep running. */
+  specInvalid: 'SpecInvalid',
+  /** The API server refused a child. */
+  applyFailed: 'ApplyFailed',
+  /** A child's name is taken by an object that is not ours. */
+  nameTaken: 'NameTaken',
+  /** Routers have not confirmed the configuration in force. */
+  configurationPending: 'ConfigurationPending',
+  /** Routers do not answer the operator. */
+  routerUnreachable: 'RouterUnreachable',
+  /** Nothing stands in the way. */
+  noProblem: 'NoProblem',
+  /** Not known yet. */
+  unknown: 'Unknown',
+} as const;
+
+export interface ConditionInput {
+  readonly type: ConditionType;
+  readonly status: Condition['status'];
+  readonly reason: string;
+  readonly message: string;
+}
+
+const maxMessageLength = 1024;
+
+/**
+ * A new list with `next` in place (in order of first appearance). `lastTransitionTime` becomes `now` only when `status` changes, so that
+ * setting the same again gives an equal list and costs no write. Reasons are made to fit the API's pattern, messages are cut at 1,024 characters.
+ */
+export function setCondition(
+  conditions: readonly Condition[] | undefined,
+  next: ConditionInput,
+  generation: number,
+  now: Date,
+): Condition[] {
+  const existing = conditions ?? [];
+  const previous = existing.find((each) => each.type === next.type);
+  const condition: Condition = {
+    type: next.type,
+    status: next.status,
+    observedGeneration: generation,
+    lastTransitionTime: previous?.status === next.status ? previous.lastTransitionTime : now.toISOString().replace(/\.\d+Z$/, 'Z'),
+    reason: toReason(next.reason),
+    message: next.message.length > maxMessageLength ? `${next.message.slice(0, maxMessageLength - 1)}…` : next.message,
+  };
+  return previous ? existing.map((each) => (each === previous ? condition : each)) : [...existing, condition];
+}
+
+/** {@link setCondition} for several at once. */
+export function setConditions(
+  conditions: readonly Condition[] | undefined,
+  next: readonly ConditionInput[],
+  generation: number,
+  now: Date,
+): Condition[] {
+  return next.reduce<Condition[]>((list, each) => setCondition(list, each, generation, now), [...(conditions ?? [])]);
+}
+
+export function findCondition(conditions: readonly Condition[] | undefined, type: ConditionType): Condition | undefined {
+  return conditions?.find((each) => each.type === type);
+}
+
+export function isTrue(conditions: readonly Condition[] | undefined, type: ConditionType): boolean {
+  return findCondition(conditions, type)?.status === 'True';
+}
+
+/** Foreign reasons may be empty or hold characters that a condition's reason may not. */
+function toReason(reason: string): string {
+  const cleaned = reason.replace(/[^A-Za-z0-9_]/g, '').replace(/^[^A-Za-z]+/, '');
+  return cleaned === '' ? reasons.unknown : cleaned.slice(0, 1024);
+}

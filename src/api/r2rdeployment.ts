@@ -1,0 +1,98 @@
+import { z } from 'zod';
+import { rules } from './cel.ts';
+import { llmSchema, slmSchema } from './model-server.ts';
+import type { ObjectMeta, OwnerReference } from './object-meta.ts';
+import { statusSchema } from './r2rdeployment-status.ts';
+import type { R2RDeploymentStatus } from './r2rdeployment-status.ts';
+import { routerSchema } from './router-spec.ts';
+
+export const group = 'r2r.dev';
+export const version = 'v1alpha1';
+export const apiVersion = `${group}/${version}`;
+export const kind = 'R2RDeployment';
+export const plural = 'r2rdeployments';
+
+/** Longest `metadata.name`: child names add a revision and a suffix and must stay below 63 characters. */
+export const maxNameLength = 40;
+
+const service = z.object({
+  type: z
+    .enum(['ClusterIP', 'NodePort', 'LoadBalancer'])
+    .default('ClusterIP')
+    .describe('Type of the endpoint Service, which bears the name of the resource and listens on port 80.'),
+  annotations: z
+    .record(z.string(), z.string().max(4096))
+    .meta({ maxProperties: 32 })
+    .optional()
+    .describe('Annotations of the endpoint Service, for example for a cloud load balancer.'),
+});
+
+const networkPolicy = z
+  .object({
+    enabled: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Close engine ports to all but the routers, and router metrics to all but the operator. Needs a network plug-in that enforces NetworkPolicy.',
+      ),
+    monitoringNamespace: z
+      .string()
+      .min(1)
+      .max(63)
+      .optional()
+      .describe('Namespace whose pods may scrape router metrics (port 9090). Left out: only the operator may.'),
+  })
+  .meta(
+    rules({
+      rule: "!has(self.monitoringNamespace) || self.monitoringNamespace.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+      message: 'monitoringNamespace: must be a namespace name: lower-case letters, digits and -',
+    }),
+  );
+
+export const specSchema = z.object({
+  slm: slmSchema.describe('The small model: drafts every token.'),
+  llm: llmSchema.describe('The large model: supplies the tokens where the small one would go astray.'),
+  router: routerSchema.prefault({}).describe('The router beside each SLM: decides token by token.'),
+  service: service.prefault({}).describe('The endpoint for clients.'),
+  networkPolicy: networkPolicy.prefault({}).describe('Who may connect to the pods.'),
+});
+
+/** The whole resource, as the CRD describes it; `metadata` is the API server's own. */
+export const r2rDeploymentSchema = z
+  .object({ spec: specSchema, status: statusSchema.optional() })
+  .describe('A small and a large model that answer together, token by token, behind one OpenAI-compatible endpoint.')
+  .meta(
+    rules(
+      {
+        rule: `size(self.metadata.name) <= ${maxNameLength}`,
+        message: `metadata.name: must have at most ${maxNameLength} characters, because names of pods and Services are built from it; choose a shorter name`,
+      },
+      {
+        rule: "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        message:
+          'metadata.name: must start with a letter and contain only lower-case letters, digits and -, because a Service bears this name',
+      },
+    ),
+  );
+
+export type R2RDeploymentSpec = z.infer<typeof specSchema>;
+
+/** What a user writes: defaulted fields may be left out. */
+export type R2RDeploymentSpecInput = z.input<typeof specSchema>;
+
+/** As the API server returns it: defaults are filled in. */
+export interface R2RDeployment {
+  readonly apiVersion: typeof apiVersion;
+  readonly kind: typeof kind;
+  readonly metadata: ObjectMeta;
+  readonly spec: R2RDeploymentSpec;
+  readonly status?: R2RDeploymentStatus;
+}
+
+/** The owner reference every child carries, so that deleting the resource deletes them. Throws when the resource has no UID yet. */
+export function ownerReference(deployment: R2RDeployment): OwnerReference {
+  const { name, uid } = deployment.metadata;
+  if (uid === undefined)
+    throw new TypeError(`R2RDeployment ${name} has no metadata.uid; children can be rendered only for a stored resource`);
+  return { apiVersion, kind, name, uid, controller: true, blockOwnerDeletion: true };
+}

@@ -1,0 +1,43 @@
+import { createHash } from 'node:crypto';
+import { slmSchema } from './model-server.ts';
+import type { ModelServer } from './model-server.ts';
+import type { R2RDeploymentSpec } from './r2rdeployment.ts';
+
+/**
+ * The revision: 8 hexadecimal digits over what makes a set of SLM and LLM pods belong together, as the user wrote it. Replica counts do
+ * not count, nor does a field that has its default value: a default that a later version adds must not roll the pods of an upgraded
+ * cluster. For the same reason a default, once released, never changes.
+ */
+export function revisionOf(spec: R2RDeploymentSpec): string {
+  return digest({ slm: significant(spec.slm), llm: significant(spec.llm) });
+}
+
+/**
+ * Identifies the inputs of the rendered pod templates: those of {@link revisionOf} and the router's image and resources, which change
+ * the SLM pods of a revision in place. The templates rendered first for a key are kept and applied for as long as it stays.
+ */
+export function templateKey(spec: R2RDeploymentSpec): string {
+  const { image, resources } = spec.router;
+  return digest({ slm: significant(spec.slm), llm: significant(spec.llm), router: { image, resources } });
+}
+
+/** JSON with sorted keys and without undefined values: equal for equal content. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, each: unknown) =>
+    typeof each === 'object' && each !== null && !Array.isArray(each)
+      ? Object.fromEntries(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
+      : each,
+  );
+}
+
+function digest(value: unknown): string {
+  return createHash('sha256').update(canonicalJson(value)).digest('hex').slice(0, 8);
+}
+
+/** The defaulted fields of a model server; they are the same for SLM and LLM. */
+const { model: _, ...defaults } = slmSchema.parse({ model: '/model' });
+const defaultValues: ReadonlyMap<string, string> = new Map(Object.entries(defaults).map(([key, value]) => [key, canonicalJson(value)]));
+
+function significant({ replicas: _, ...server }: ModelServer): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(server).filter(([key, value]) => defaultValues.get(key) !== canonicalJson(value)));
+}
