@@ -44,7 +44,7 @@ export const statusSchema = z.object({
         .number()
         .min(0)
         .optional()
-        .describe('Parameters used for a token on average: (1 - ratio) x SLM + ratio x LLM.'),
+        .describe('Parameters used for a token on average: SLM + ratio x LLM.'),
     })
     .optional()
     .describe('Over the last minute, two significant digits.'),

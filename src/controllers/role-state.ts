@@ -1,0 +1,78 @@
+import type { Component } from '../api/names.ts';
+import { containers } from '../api/names.ts';
+import type { Deployment, Pod } from '../kube/resources.ts';
+import { creationProblem, isReady, podProblem } from './pod-problem.ts';
+import type { Problem } from './pod-problem.ts';
+
+/** What the cluster says of one role (engine pods of one side) in one revision. */
+export interface RoleState {
+  /** Replicas the spec asks for. */
+  readonly wanted: number;
+  /** Pods that exist, run the newest template, and are ready. */
+  readonly replicas: number;
+  readonly updated: number;
+  readonly ready: number;
+  /** The Deployment's controller has seen the newest template, and all wanted replicas run it and are ready; no other pod is left. */
+  readonly complete: boolean;
+  /** Why the role is not complete, if a pod or the Deployment says so. */
+  readonly problem: Problem | undefined;
+  /** The Deployment gave up waiting (`progressDeadlineSeconds`). */
+  readonly deadlineExceeded: boolean;
+}
+
+/**
+ * @param wanted - replicas of the spec
+ * @param deployment - the child, undefined while it is not in the cache
+ * @param pods - the role's pods of the same revision
+ */
+export function roleState(wanted: number, deployment: Deployment | undefined, pods: readonly Pod[]): RoleState {
+  const status = deployment?.status;
+  const replicas = status?.replicas ?? 0;
+  const updated = status?.updatedReplicas ?? 0;
+  const ready = status?.readyReplicas ?? 0;
+  const observed = (status?.observedGeneration ?? -1) >= (deployment?.metadata?.generation ?? 0) && deployment?.spec?.replicas === wanted;
+  const complete = observed && replicas === wanted && updated === wanted && ready === wanted;
+  return {
+    wanted,
+    replicas,
+    updated,
+    ready,
+    complete,
+    problem: complete ? undefined : (podProblem(pods, [containers.engine]) ?? creationProblem(deployment)),
+    deadlineExceeded:
+      status?.conditions?.some(({ type, reason }) => type === 'Progressing' && reason === 'ProgressDeadlineExceeded') ?? false,
+  };
+}
+
+/** The routers of a revision: containers of the SLM pods with a readiness of their own. */
+export interface RouterState {
+  readonly wanted: number;
+  readonly ready: number;
+  readonly problem: Problem | undefined;
+}
+
+export function routerState(wanted: number, slmPods: readonly Pod[]): RouterState {
+  const ready = slmPods.filter(
+    (pod) =>
+      !pod.metadata?.deletionTimestamp && pod.status?.containerStatuses?.some(({ name, ready }) => name === containers.router && ready),
+  ).length;
+  return { wanted, ready, problem: ready >= wanted ? undefined : podProblem(slmPods, [containers.router]) };
+}
+
+/** Engines of SLM pods that are ready, whether or not their router is. */
+export function readyEngines(slmPods: readonly Pod[]): number {
+  return slmPods.filter((pod) =>
+    [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])].some(
+      ({ name, ready }) => name === containers.engine && ready,
+    ),
+  ).length;
+}
+
+/** Addresses of the routers that can be asked for their status or to answer a request. */
+export function routerAddresses(slmPods: readonly Pod[]): string[] {
+  return slmPods.flatMap((pod) => (isReady(pod) && !pod.metadata?.deletionTimestamp && pod.status?.podIP ? [pod.status.podIP] : []));
+}
+
+export function podsOf(pods: readonly Pod[], component: Component, label: (pod: Pod) => string | undefined): Pod[] {
+  return pods.filter((pod) => label(pod) === component);
+}

@@ -1,0 +1,162 @@
+import { findCondition, reasons, setConditions } from '../api/conditions.ts';
+import type { ConditionInput } from '../api/conditions.ts';
+import type { R2RDeploymentStatus } from '../api/r2rdeployment-status.ts';
+import type { RouterStatus } from '../api/router-status.ts';
+import type { Problem } from './pod-problem.ts';
+import type { RoleState, RouterState } from './role-state.ts';
+import { routingSummary } from './routing.ts';
+import type { Routing } from './routing.ts';
+
+/** Everything the status is computed from: the world at one instant, and what this reconcile did. */
+export interface Observation {
+  readonly generation: number;
+  readonly now: Date;
+  readonly endpoint: string;
+  readonly selector: string;
+  readonly target: string;
+  /** The revision the endpoint Service selects after this reconcile. */
+  readonly serving: string;
+  /** Children of revisions other than the target still exist. */
+  readonly oldRevisions: boolean;
+  /** The target's roles. */
+  readonly slm: RoleState;
+  readonly llm: RoleState;
+  readonly router: RouterState;
+  /** SLM pods of the target whose engine is ready, whether or not their router is. */
+  readonly readyEngines: number;
+  /** Pods of all revisions. */
+  readonly total: { readonly slm: ReplicaCount; readonly llm: ReplicaCount };
+  /** Digest of the configuration the target's routers should run, and what they answered. */
+  readonly configDigest: string;
+  readonly routers: readonly RouterStatus[];
+  readonly unreachableRouters: number;
+  readonly routing: Routing | undefined;
+  /** The probe request to the target failed. */
+  readonly probeProblem: string | undefined;
+  /** The spec or a child was refused for good: reason and message. */
+  readonly stalled: Problem | undefined;
+}
+
+export interface ReplicaCount {
+  readonly replicas: number;
+  readonly readyReplicas: number;
+  readonly updatedReplicas: number;
+}
+
+/**
+ * The whole status, a pure function of what was observed and the status before (for transition times, and for telling a roll-out that
+ * has not been reached from a pod that fell ill later).
+ */
+export function computeStatus(seen: Observation, previous: R2RDeploymentStatus | undefined): R2RDeploymentStatus {
+  const { slm, llm } = seen;
+  const slmReady = roleCondition('SLMReady', slm, seen.readyEngines);
+  const llmReady = roleCondition('LLMReady', llm, llm.ready);
+  const router = routerCondition(seen);
+  const reached = !isReconciling(seen, previous);
+  const running = seen.routers.find(({ configDigest }) => configDigest === seen.configDigest);
+  return {
+    observedGeneration: seen.generation,
+    conditions: setConditions(
+      previous?.conditions,
+      [readyCondition(seen, reached, [llmReady, slmReady, router]), reconciling(seen, reached), stalled(seen), slmReady, llmReady, router],
+      seen.generation,
+      seen.now,
+    ),
+    endpoint: seen.endpoint,
+    revision: { serving: seen.serving, target: seen.target },
+    slm: seen.total.slm,
+    llm: seen.total.llm,
+    selector: seen.selector,
+    ...(seen.routing && { routing: seen.routing }),
+    ...(running && {
+      router: {
+        configDigest: running.configDigest,
+        strategy: running.strategy,
+        ...(running.threshold !== undefined && { threshold: running.threshold }),
+      },
+    }),
+    summary: { slm: `${seen.router.ready}/${slm.wanted}`, llm: `${llm.ready}/${llm.wanted}`, ...routingSummary(seen.routing) },
+  };
+}
+
+function roleCondition(type: 'SLMReady' | 'LLMReady', role: RoleState, ready: number): ConditionInput {
+  const count = `${ready} of ${role.wanted} replicas are ready`;
+  if (role.wanted === 0 && role.replicas === 0) return { type, status: 'True', reason: reasons.scaledToZero, message: 'scaled to zero' };
+  if (ready >= role.wanted && !role.problem) return { type, status: 'True', reason: reasons.upToDate, message: count };
+  if (role.problem) return { type, status: 'False', reason: role.problem.reason, message: `${count}; ${role.problem.message}` };
+  return { type, status: 'False', reason: reasons.podsNotReady, message: `${count}; the others are starting` };
+}
+
+function routerCondition({ router, routers, unreachableRouters, configDigest }: Observation): ConditionInput {
+  const type = 'RouterReady';
+  const count = `${router.ready} of ${router.wanted} routers are ready`;
+  if (router.wanted === 0) return { type, status: 'True', reason: reasons.scaledToZero, message: 'scaled to zero' };
+  if (router.problem) return { type, status: 'False', reason: router.problem.reason, message: `${count}; ${router.problem.message}` };
+  if (router.ready < router.wanted) {
+    return { type, status: 'False', reason: reasons.podsNotReady, message: `${count}; a router waits for its SLM and for an LLM replica` };
+  }
+  if (unreachableRouters > 0) {
+    return {
+      type,
+      status: 'False',
+      reason: reasons.routerUnreachable,
+      message: `${unreachableRouters} routers do not answer the operator`,
+    };
+  }
+  const behind = routers.filter((each) => each.configDigest !== configDigest).length;
+  if (behind > 0) {
+    return {
+      type,
+      status: 'False',
+      reason: reasons.configurationPending,
+      message: `${behind} routers have not taken over the new configuration`,
+    };
+  }
+  return { type, status: 'True', reason: reasons.upToDate, message: `${count} and run the wanted configuration` };
+}
+
+/** A new generation is being worked on until everything it asks for was there once; what falls ill later is not a roll-out. */
+function isReconciling(seen: Observation, previous: R2RDeploymentStatus | undefined): boolean {
+  const before = findCondition(previous?.conditions, 'Reconciling');
+  const reachedBefore = before?.status === 'False' && before.reason === reasons.upToDate && before.observedGeneration === seen.generation;
+  const complete = seen.slm.complete && seen.llm.complete;
+  return !(seen.serving === seen.target && !seen.oldRevisions && (complete || reachedBefore));
+}
+
+function reconciling(seen: Observation, reached: boolean): ConditionInput {
+  const type = 'Reconciling';
+  if (seen.stalled) return { type, status: 'False', reason: seen.stalled.reason, message: 'see condition Stalled' };
+  if (reached) return { type, status: 'False', reason: reasons.upToDate, message: `revision ${seen.target} is rolled out` };
+  const progress = `SLM ${seen.router.ready}/${seen.slm.wanted}, LLM ${seen.llm.ready}/${seen.llm.wanted}`;
+  const old = seen.serving === seen.target ? '' : `; revision ${seen.serving} answers meanwhile`;
+  return { type, status: 'True', reason: reasons.updating, message: `revision ${seen.target} is being rolled out: ${progress}${old}` };
+}
+
+function stalled({ stalled: problem, slm, llm }: Observation): ConditionInput {
+  const type = 'Stalled';
+  if (problem) return { type, status: 'True', ...problem };
+  const late = [slm, llm].find((role) => role.deadlineExceeded && !role.complete);
+  if (late) {
+    const message = late.problem?.message ?? 'the pods did not become ready in time';
+    return { type, status: 'True', reason: 'ProgressDeadlineExceeded', message };
+  }
+  return { type, status: 'False', reason: reasons.noProblem, message: 'nothing stands in the way' };
+}
+
+/** True when the endpoint answers by the present spec. The reason is that of the part that holds it up, the deepest first. */
+function readyCondition(seen: Observation, reached: boolean, parts: readonly ConditionInput[]): ConditionInput {
+  const type = 'Ready';
+  const meanwhile = seen.serving === seen.target ? '' : `; revision ${seen.serving} goes on answering`;
+  if (seen.stalled) return { type, status: 'False', reason: seen.stalled.reason, message: `${seen.stalled.message}${meanwhile}` };
+  const answering = (seen.router.ready > 0 || seen.slm.wanted === 0) && (seen.llm.ready > 0 || seen.llm.wanted === 0);
+  if (reached && answering) {
+    const degraded = parts.filter(({ status }) => status === 'False').map((part) => `${part.type}: ${part.message}`);
+    const message = degraded.length > 0 ? `answering, but ${degraded.join('; ')}` : `${seen.endpoint} answers`;
+    return { type, status: 'True', reason: reasons.serving, message };
+  }
+  const told = parts.find(({ status, reason }) => status === 'False' && reason !== reasons.podsNotReady);
+  const waiting = told ?? parts.find(({ status }) => status === 'False');
+  if (waiting) return { type, status: 'False', reason: waiting.reason, message: `${waiting.type}: ${waiting.message}${meanwhile}` };
+  if (seen.probeProblem) return { type, status: 'False', reason: reasons.probeFailed, message: `${seen.probeProblem}${meanwhile}` };
+  return { type, status: 'False', reason: reasons.updating, message: `revision ${seen.target} is being rolled out${meanwhile}` };
+}
