@@ -1,0 +1,50 @@
+import type { llmUnavailablePolicies } from '../api/router-config.ts';
+import { ApiError } from './errors.ts';
+import type { LlmPool } from './llm-pool.ts';
+
+/** Where the token loop gets tokens of the large model from. */
+export interface Consultant {
+  /**
+   * The LLM's next tokens after `ids`, at least one; none when no LLM answered and the SLM shall step in.
+   *
+   * @throws ApiError `llm_unavailable`, or the signal's reason
+   */
+  continue(ids: readonly number[], maxTokens: number, signal: AbortSignal): Promise<readonly number[]>;
+}
+
+export interface ConversationOptions {
+  readonly pool: LlmPool;
+  /** Keeps a conversation on one replica, whose prefix cache is what makes a one-token call cheap. */
+  readonly key: string;
+  readonly endIds: readonly number[];
+  readonly onUnavailable: (typeof llmUnavailablePolicies)[number];
+  readonly timeoutMs: number;
+}
+
+/** One client request's side of the LLM pool: its replica, its primed prompt, and what happens when nobody answers. */
+export class Conversation implements Consultant {
+  readonly #options: ConversationOptions;
+  #primed: { readonly length: number; readonly tokens: Promise<readonly number[]> } | undefined;
+
+  constructor(options: ConversationOptions) {
+    this.#options = options;
+  }
+
+  /** Starts reading the prompt into the replica's prefix cache. Its answer is kept: it is the LLM's token for the first position. */
+  prime(prompt: readonly number[], signal: AbortSignal): void {
+    const { pool, key, timeoutMs } = this.#options;
+    this.#primed = { length: prompt.length, tokens: pool.prime(key, prompt, timeoutMs, signal) };
+  }
+
+  async continue(ids: readonly number[], maxTokens: number, signal: AbortSignal): Promise<readonly number[]> {
+    const { pool, key, endIds, onUnavailable, timeoutMs } = this.#options;
+    // While the prompt is still being read, another call would read it a second time.
+    const primed = await this.#primed?.tokens;
+    if (primed && primed.length > 0 && ids.length === this.#primed?.length) return primed;
+    const call = { ids, maxNewTokens: maxTokens, stopTokenIds: endIds };
+    const tokens = await pool.generate(key, call, { timeoutMs, forever: onUnavailable === 'Wait' }, signal);
+    if (tokens.length === 0 && onUnavailable === 'Fail')
+      throw new ApiError('llm_unavailable', `no LLM replica answered within ${timeoutMs / 1000} s; try again later`);
+    return tokens;
+  }
+}

@@ -1,0 +1,58 @@
+/** Stable codes of what the HTTP API answers when it does not answer; mirrored in docs/reference/errors.md. */
+export type ApiErrorCode =
+  | 'invalid_json'
+  | 'invalid_value'
+  | 'unsupported_parameter'
+  | 'model_not_found'
+  | 'context_length_exceeded'
+  | 'request_too_large'
+  | 'not_found'
+  | 'method_not_allowed'
+  | 'not_ready'
+  | 'slm_unavailable'
+  | 'llm_unavailable'
+  | 'engine_error'
+  | 'internal_error';
+
+const statuses: Readonly<Record<ApiErrorCode, number>> = {
+  invalid_json: 400,
+  invalid_value: 400,
+  unsupported_parameter: 400,
+  model_not_found: 404,
+  context_length_exceeded: 400,
+  request_too_large: 413,
+  not_found: 404,
+  method_not_allowed: 405,
+  not_ready: 503,
+  slm_unavailable: 503,
+  llm_unavailable: 503,
+  engine_error: 502,
+  internal_error: 500,
+};
+
+/** The body of every error answer, as OpenAI's API has it. */
+export interface ErrorBody {
+  readonly error: { readonly message: string; readonly type: string; readonly param: string | null; readonly code: ApiErrorCode };
+}
+
+/** A request that gets an error instead of an answer. `param` names the request's field. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  readonly code: ApiErrorCode;
+  readonly param: string | null;
+
+  constructor(code: ApiErrorCode, message: string, options: ErrorOptions & { readonly param?: string } = {}) {
+    super(message, options);
+    this.code = code;
+    this.param = options.param ?? null;
+  }
+
+  get status(): number {
+    return statuses[this.code];
+  }
+
+  toBody(): ErrorBody {
+    const type = this.status >= 500 ? 'server_error' : 'invalid_request_error';
+    return { error: { message: this.message, type, param: this.param, code: this.code } };
+  }
+}

@@ -1,0 +1,310 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EngineError, type GenerateCall } from '../sglang/index.ts';
+import { validTokens, type Engine } from './engines.ts';
+import type { LoopObserver } from './observer.ts';
+import { rendezvous } from './rendezvous.ts';
+
+/** One LLM pod, as the EndpointSlices (or a flag) name it. */
+export interface LlmEndpoint {
+  /** `http://address:port`. */
+  readonly url: string;
+  readonly podUID?: string | undefined;
+  readonly ready: boolean;
+}
+
+/** What the pool needs of a client of one replica. */
+export interface LlmEngine extends Engine {
+  /** Calls the server may still be working on. */
+  readonly inFlight: number;
+  ready(signal?: AbortSignal): Promise<boolean>;
+  contextLength(signal?: AbortSignal): Promise<number | undefined>;
+  /** Lets calls in flight end, then closes the connections. */
+  close(): Promise<void>;
+  /** Cuts the connections. */
+  destroy(): Promise<void>;
+}
+
+export interface LlmPoolOptions {
+  readonly connect: (endpoint: LlmEndpoint) => LlmEngine;
+  /** Ids below this are known to both models and the tokenizer. */
+  readonly validIds: number;
+  readonly observer: LoopObserver;
+  /** Milliseconds that only go forward. */
+  readonly now?: () => number;
+  /** First and longest wait before a failed replica is looked at again. @default { firstMs: 100, longestMs: 10_000 } */
+  readonly backoff?: { readonly firstMs: number; readonly longestMs: number };
+}
+
+/** How long to insist on an LLM answer. */
+export interface Insistence {
+  readonly timeoutMs: number;
+  readonly forever: boolean;
+}
+
+export interface ReplicaView {
+  readonly endpoint: LlmEndpoint;
+  readonly engine: LlmEngine;
+  readonly draining: boolean;
+  /** Takes calls now: ready, not draining, and answering. */
+  readonly available: boolean;
+}
+
+interface Replica {
+  endpoint: LlmEndpoint;
+  readonly engine: LlmEngine;
+  draining: boolean;
+  /** Said so itself since it appeared or last failed. */
+  answering: boolean;
+  /** Failures since the last answer. */
+  failures: number;
+  /** A replica that failed gets one call at a time until it has answered one. */
+  onTrial: boolean;
+  readonly gone: AbortController;
+}
+
+/**
+ * The LLM replicas and what is known of them. A replica takes calls when its endpoint is ready, it is not being drained and it has
+ * answered `/ready` since it last failed; a conversation keeps its replica as long as that one takes calls.
+ */
+export class LlmPool {
+  readonly #options: LlmPoolOptions;
+  readonly #replicas = new Map<string, Replica>();
+  readonly #waiting = new Set<() => void>();
+  readonly #now: () => number;
+  /** Start of the first failed try since the last answer. */
+  #outSince: number | undefined;
+  #lastFailure = Number.NEGATIVE_INFINITY;
+  #everAvailable = false;
+  #contextLength: number | undefined;
+
+  constructor(options: LlmPoolOptions) {
+    this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
+  }
+
+  get replicas(): readonly ReplicaView[] {
+    return [...this.#replicas.values()].map((replica) => ({
+      endpoint: replica.endpoint,
+      engine: replica.engine,
+      draining: replica.draining,
+      available: isAvailable(replica),
+    }));
+  }
+
+  /** Some replica takes calls now. */
+  get available(): boolean {
+    return [...this.#replicas.values()].some(isAvailable);
+  }
+
+  /** Some replica took calls once. */
+  get everAvailable(): boolean {
+    return this.#everAvailable;
+  }
+
+  /** The smallest context a replica reported; undefined until one did. */
+  get contextLength(): number | undefined {
+    return this.#contextLength;
+  }
+
+  /** Takes over a new list of endpoints. Replicas that stay keep their connections and history. */
+  update(endpoints: readonly LlmEndpoint[], drainingPodUIDs: readonly string[]): void {
+    const wanted = new Map(endpoints.map((endpoint) => [idOf(endpoint), endpoint]));
+    for (const [id, replica] of this.#replicas) {
+      const endpoint = wanted.get(id);
+      if (endpoint?.url === replica.endpoint.url) continue;
+      this.#replicas.delete(id);
+      replica.gone.abort();
+      void replica.engine.close();
+    }
+    for (const [id, endpoint] of wanted) {
+      const draining = endpoint.podUID !== undefined && drainingPodUIDs.includes(endpoint.podUID);
+      const known = this.#replicas.get(id);
+      if (known) {
+        known.endpoint = endpoint;
+        known.draining = draining;
+        continue;
+      }
+      const gone = new AbortController();
+      const replica = {
+        endpoint,
+        draining,
+        engine: this.#options.connect(endpoint),
+        answering: false,
+        failures: 0,
+        onTrial: false,
+        gone,
+      };
+      this.#replicas.set(id, replica);
+      void this.#probe(replica);
+    }
+    this.#notify();
+  }
+
+  /** Fills one replica's prefix cache with a prompt. @returns the token that follows it, or [] when that failed. */
+  async prime(key: string, ids: readonly number[], timeoutMs: number, signal: AbortSignal): Promise<readonly number[]> {
+    const replica = this.#choose(key, new Set());
+    if (!replica) return [];
+    const share = this.#others(replica, new Set()) ? 2 : 1;
+    try {
+      return await this.#call(replica, 'prime', { ids, maxNewTokens: 1, timeoutMs: timeoutMs / share }, signal);
+    } catch (error) {
+      if (signal.aborted || error instanceof EngineError) return [];
+      throw error;
+    }
+  }
+
+  /**
+   * Continues a sequence on the conversation's replica, on others when that one fails, and waits for one to come back where none takes calls.
+   *
+   * @returns the tokens; [] when none answered in time, or none can (each one that was asked refused this very sequence)
+   * @throws the signal's reason
+   */
+  async generate(
+    key: string,
+    call: Omit<GenerateCall, 'timeoutMs'>,
+    insistence: Insistence,
+    signal: AbortSignal,
+  ): Promise<readonly number[]> {
+    // Where the pool has been out for longer than the timeout already, nobody waits all over again; one that was quiet since gets the full patience.
+    if (this.available && this.#now() - this.#lastFailure > insistence.timeoutMs) this.#outSince = undefined;
+    const deadline = insistence.forever ? Infinity : (this.#outSince ?? this.#now()) + insistence.timeoutMs;
+    const refused = new Set<Replica>();
+    for (let waits = 0; ;) {
+      signal.throwIfAborted();
+      const replica = this.#choose(key, refused);
+      if (!replica) {
+        this.#outSince ??= this.#now();
+        if (refused.size > 0 && !insistence.forever) return [];
+        if (!(await this.#change(Math.min(deadline - this.#now(), this.#backoffMs(waits++)), signal)) && this.#now() >= deadline) return [];
+        refused.clear();
+        continue;
+      }
+      const started = this.#now();
+      // Half the time goes to the first replica where another could still take over.
+      const left = deadline > started && !insistence.forever ? deadline - started : insistence.timeoutMs;
+      const timeoutMs = Math.max(1, this.#others(replica, refused) ? left / 2 : left);
+      try {
+        return await this.#call(replica, 'token', { ...call, timeoutMs }, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof EngineError)) throw error;
+        if (!error.retryable) refused.add(replica);
+        else if (this.#now() >= deadline && !this.available) return [];
+      }
+    }
+  }
+
+  /** Stops looking after replicas and cuts their connections. */
+  async close(): Promise<void> {
+    const replicas = [...this.#replicas.values()];
+    this.#replicas.clear();
+    await Promise.all(
+      replicas.map((replica) => {
+        replica.gone.abort();
+        return replica.engine.destroy();
+      }),
+    );
+  }
+
+  #choose(key: string, refused: ReadonlySet<Replica>): Replica | undefined {
+    const candidates = [...this.#replicas.values()].filter((replica) => isAvailable(replica) && !replica.onTrial && !refused.has(replica));
+    return rendezvous(key, candidates, (replica) => idOf(replica.endpoint));
+  }
+
+  #others(replica: Replica, refused: ReadonlySet<Replica>): boolean {
+    return [...this.#replicas.values()].some((other) => other !== replica && isAvailable(other) && !refused.has(other));
+  }
+
+  async #call(replica: Replica, kind: 'prime' | 'token', call: GenerateCall, signal: AbortSignal): Promise<readonly number[]> {
+    const { observer, validIds } = this.#options;
+    const started = this.#now();
+    const report = (outcome: 'ok' | 'failed' | 'cancelled'): void =>
+      observer.llmCall(kind, outcome, (this.#now() - started) / 1000, call.ids.length);
+    const trial = replica.failures > 0;
+    replica.onTrial ||= trial;
+    try {
+      const tokens = validTokens(await replica.engine.generate(call, signal), validIds, replica.engine.url);
+      replica.failures = 0;
+      this.#outSince = undefined;
+      report('ok');
+      return tokens.map(({ id }) => id);
+    } catch (error) {
+      report(signal.aborted ? 'cancelled' : 'failed');
+      if (!signal.aborted && error instanceof EngineError && error.retryable) {
+        this.#outSince ??= started;
+        this.#lastFailure = this.#now();
+        this.#suspect(replica);
+      }
+      throw error;
+    } finally {
+      if (trial) {
+        replica.onTrial = false;
+        this.#notify();
+      }
+    }
+  }
+
+  /** No call goes to a replica that failed until it says that it is ready. Calls that fail together count once. */
+  #suspect(replica: Replica): void {
+    if (!replica.answering) return;
+    replica.failures++;
+    replica.answering = false;
+    void this.#probe(replica);
+  }
+
+  /** Asks a replica whether it is ready, with growing waits, until it says so or is gone. */
+  async #probe(replica: Replica): Promise<void> {
+    const { signal } = replica.gone;
+    try {
+      if (replica.failures > 0) await sleep(this.#backoffMs(replica.failures - 1), undefined, { signal, ref: false });
+      for (let tries = 0; ; tries++) {
+        if (await replica.engine.ready(signal)) break;
+        await sleep(this.#backoffMs(tries), undefined, { signal, ref: false });
+      }
+      const context = await replica.engine.contextLength(signal).catch(() => undefined);
+      if (context !== undefined) this.#contextLength = Math.min(context, this.#contextLength ?? Infinity);
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error;
+    }
+    if (signal.aborted) return;
+    replica.answering = true;
+    this.#notify();
+  }
+
+  #backoffMs(tries: number): number {
+    const { firstMs, longestMs } = this.#options.backoff ?? { firstMs: 100, longestMs: 10_000 };
+    return Math.min(longestMs, firstMs * 2 ** Math.min(tries, 30));
+  }
+
+  #notify(): void {
+    if (this.available) this.#everAvailable = true;
+    for (const wake of [...this.#waiting]) wake();
+  }
+
+  /** Waits for news of any replica. @returns false when none came in time @throws the signal's reason */
+  async #change(timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const wake = (): void => resolve(true);
+    const cancel = new AbortController();
+    this.#waiting.add(wake);
+    try {
+      const late = sleep(Math.max(0, timeoutMs), false, { signal: AbortSignal.any([signal, cancel.signal]) });
+      return await Promise.race([promise, late]);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error;
+    } finally {
+      this.#waiting.delete(wake);
+      cancel.abort();
+    }
+  }
+}
+
+function idOf(endpoint: LlmEndpoint): string {
+  return endpoint.podUID ?? endpoint.url;
+}
+
+function isAvailable(replica: Replica): boolean {
+  return replica.endpoint.ready && !replica.draining && replica.answering;
+}

@@ -1,0 +1,176 @@
+import { randomUUID } from 'node:crypto';
+import { Agent } from 'undici';
+import type { z } from 'zod';
+import { readAnswer, type GenerateAnswer } from './answer.ts';
+import { generateBody, type GenerateCall } from './call.ts';
+import { EngineError } from './errors.ts';
+import { exchange, messageOf, type HttpAnswer } from './exchange.ts';
+import { readLoad, type EngineLoad } from './exposition.ts';
+import { modelInfoSchema, modelListSchema, serverInfoSchema, type ModelInfo, type ServerInfo } from './info.ts';
+
+/** uvicorn closes idle connections after 5 s; ours must let go of them first, or a request meets a closing socket. */
+const keepAliveMs = 4_000;
+
+export interface SglangClientOptions {
+  /** `http://host:port`. */
+  readonly url: string;
+  /** The model's `vocab_size`: no id at or above it is ever sent. */
+  readonly vocabSize: number;
+  /** @default 10_000 */
+  readonly infoTimeoutMs?: number;
+}
+
+/**
+ * One model server that speaks SGLang's native API: SGLang itself or our CPU engine. The only way anything of ours talks to a model server.
+ * Holds its own connections; call {@link destroy} at the end.
+ */
+export class SglangClient {
+  readonly url: string;
+  readonly #vocabSize: number;
+  readonly #infoTimeoutMs: number;
+  readonly #agent = new Agent({ keepAliveTimeout: keepAliveMs, keepAliveMaxTimeout: keepAliveMs, connect: { timeout: 5_000 } });
+  #inFlight = 0;
+
+  constructor(options: SglangClientOptions) {
+    this.url = options.url.replace(/\/+$/, '');
+    this.#vocabSize = options.vocabSize;
+    this.#infoTimeoutMs = options.infoTimeoutMs ?? 10_000;
+  }
+
+  /** `/generate` calls the server may still be working on, cancelled ones that have not ended included. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /**
+   * Continues a sequence greedily. A cancelled or late call is aborted on the server, then read to its end in the background.
+   *
+   * @throws the signal's reason when cancelled; EngineError otherwise
+   */
+  async generate(call: GenerateCall, signal?: AbortSignal): Promise<GenerateAnswer> {
+    try {
+      return await this.#generateOnce(call, signal);
+    } catch (error) {
+      // A kept-alive connection that the server closed just as we wrote to it. Under a new rid, lest the first did arrive.
+      if (!isReset(error) || signal?.aborted) throw error;
+      return this.#generateOnce(call, signal);
+    }
+  }
+
+  async #generateOnce(call: GenerateCall, signal?: AbortSignal): Promise<GenerateAnswer> {
+    signal?.throwIfAborted();
+    const body = generateBody(call, randomUUID(), { url: this.url, vocabSize: this.#vocabSize });
+    this.#inFlight++;
+    const { answer, closed } = exchange(
+      this.#agent,
+      { origin: this.url, path: '/generate', method: 'POST', json: body, timeoutMs: call.timeoutMs, signal },
+      () => void this.abort(body.rid),
+    );
+    void closed.then(() => this.#inFlight--);
+    return readAnswer(parseJson(accepted(await answer, '/generate', this.url), '/generate', this.url), body, this.url);
+  }
+
+  /** Tells the server to stop a request. Never fails: the request may be over, the server gone. */
+  async abort(rid: string): Promise<void> {
+    const call = { origin: this.url, path: '/abort_request', method: 'POST', json: { rid }, timeoutMs: this.#infoTimeoutMs } as const;
+    await exchange(this.#agent, call).answer.catch(() => undefined);
+  }
+
+  /** @throws EngineError */
+  async modelInfo(signal?: AbortSignal): Promise<ModelInfo> {
+    return this.#getJson('/model_info', modelInfoSchema, signal);
+  }
+
+  /** @throws EngineError */
+  async serverInfo(signal?: AbortSignal): Promise<ServerInfo> {
+    return this.#getJson('/server_info', serverInfoSchema, signal);
+  }
+
+  /**
+   * Longest sequence, prompt and output together, that can be built by sending it back token by token.
+   *
+   * @returns undefined when the server does not say
+   * @throws EngineError
+   */
+  async contextLength(signal?: AbortSignal): Promise<number | undefined> {
+    const [info, models] = await Promise.all([this.serverInfo(signal), this.#getJson('/v1/models', modelListSchema, signal)]);
+    const limits = [info.context_length, info.max_req_input_len, models.data[0]?.max_model_len].filter((limit) => limit != null);
+    return limits.length > 0 ? Math.min(...limits) : undefined;
+  }
+
+  /** Whether the server takes requests now. Never throws but the signal's reason. */
+  async ready(signal?: AbortSignal): Promise<boolean> {
+    return this.#isOk('/ready', signal);
+  }
+
+  /** Whether the server lives. On SGLang this may take a second: by default it generates a token. */
+  async health(signal?: AbortSignal): Promise<boolean> {
+    return this.#isOk('/health', signal);
+  }
+
+  /** @throws EngineError, also when the server has no metrics page */
+  async load(signal?: AbortSignal): Promise<EngineLoad> {
+    return readLoad((await this.#get('/metrics', signal)).text);
+  }
+
+  /** Lets calls in flight end, then closes the connections. */
+  async close(): Promise<void> {
+    await this.#agent.close();
+  }
+
+  /** Cuts the connections; calls in flight fail. */
+  async destroy(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  async #get(path: string, signal?: AbortSignal): Promise<HttpAnswer> {
+    const { answer } = exchange(this.#agent, { origin: this.url, path, method: 'GET', timeoutMs: this.#infoTimeoutMs, signal });
+    return accepted(await answer, path, this.url);
+  }
+
+  async #getJson<T>(path: string, schema: z.ZodType<T>, signal?: AbortSignal): Promise<T> {
+    const value = parseJson(await this.#get(path, signal), path, this.url);
+    const parsed = schema.safeParse(value);
+    if (parsed.success) return parsed.data;
+    throw new EngineError('malformed', this.url, `answer to ${path}: ${parsed.error.issues[0]?.message ?? 'unexpected'}`, {
+      cause: parsed.error,
+    });
+  }
+
+  async #isOk(path: string, signal?: AbortSignal): Promise<boolean> {
+    try {
+      await this.#get(path, signal);
+      return true;
+    } catch (error) {
+      if (error instanceof EngineError) return false;
+      throw error;
+    }
+  }
+}
+
+function accepted(answer: HttpAnswer, path: string, url: string): HttpAnswer {
+  if (answer.status === 200) return answer;
+  const code =
+    answer.status === 503 || answer.status === 429
+      ? 'overloaded'
+      : answer.status >= 500
+        ? 'server_error'
+        : answer.status >= 400
+          ? 'rejected'
+          : 'malformed';
+  throw new EngineError(code, url, `${path} answered ${answer.status}: ${answer.text.slice(0, 300)}`);
+}
+
+function parseJson(answer: HttpAnswer, path: string, url: string): unknown {
+  try {
+    return JSON.parse(answer.text);
+  } catch (cause) {
+    throw new EngineError('malformed', url, `answer to ${path} is not JSON: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function isReset(error: unknown): boolean {
+  if (!(error instanceof EngineError) || error.code !== 'unreachable' || !(error.cause instanceof Error)) return false;
+  const { code } = error.cause as NodeJS.ErrnoException;
+  return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE';
+}

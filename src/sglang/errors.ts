@@ -1,0 +1,30 @@
+/** Why a call to a model server failed; mirrored in docs/reference/errors.md. */
+export type EngineErrorCode =
+  'unreachable' | 'timeout' | 'overloaded' | 'server_error' | 'rejected' | 'malformed' | 'aborted' | 'invalid_call' | 'invalid_token';
+
+/** Failures that another try, or another replica, may not repeat. The rest would be answered the same way again. */
+const retryableCodes: ReadonlySet<EngineErrorCode> = new Set([
+  'unreachable',
+  'timeout',
+  'overloaded',
+  'server_error',
+  'malformed',
+  'aborted',
+]);
+
+/** A call to a model server that gave no usable answer. `url` names the server, `code` is stable, `cause` is what the wire said. */
+export class EngineError extends Error {
+  override readonly name = 'EngineError';
+  readonly code: EngineErrorCode;
+  readonly url: string;
+
+  constructor(code: EngineErrorCode, url: string, message: string, options?: ErrorOptions) {
+    super(`${url}: ${message}`, options);
+    this.code = code;
+    this.url = url;
+  }
+
+  get retryable(): boolean {
+    return retryableCodes.has(this.code);
+  }
+}

@@ -1,0 +1,86 @@
+import type { Dispatcher } from 'undici';
+import { EngineError } from './errors.ts';
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly text: string;
+}
+
+export interface Exchange {
+  readonly origin: string;
+  readonly path: string;
+  readonly method: 'GET' | 'POST';
+  readonly json?: unknown;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How long an answer nobody wants any more may take to end before its connection is cut. */
+const drainMs = 10_000;
+
+/**
+ * One HTTP exchange. When the caller's signal fires or the time is up, the returned promise rejects at once, `onAbandoned` tells the server,
+ * and the answer is still read to its end in the background: closing a connection early leaves zombie requests in some SGLang versions.
+ *
+ * @returns the answer, and `closed`, which resolves when the exchange is really over
+ * @throws the signal's reason, or EngineError `unreachable` | `timeout`
+ */
+export function exchange(
+  dispatcher: Dispatcher,
+  call: Exchange,
+  onAbandoned: () => void = () => undefined,
+): { readonly answer: Promise<HttpAnswer>; readonly closed: Promise<void> } {
+  const kill = new AbortController();
+  const wire = send(dispatcher, call, kill.signal);
+  const settled = wire.then(
+    () => undefined,
+    () => undefined,
+  );
+  const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>();
+  let drainTimer: NodeJS.Timeout | undefined;
+  const abandon = (error: Error): void => {
+    reject(error);
+    onAbandoned();
+    drainTimer = setTimeout(() => kill.abort(error), drainMs).unref();
+  };
+  const onAbort = (): void => abandon(reasonOf(call.signal));
+  const timer = setTimeout(
+    () => abandon(new EngineError('timeout', call.origin, `no answer to ${call.path} within ${call.timeoutMs} ms`)),
+    call.timeoutMs,
+  );
+  call.signal?.addEventListener('abort', onAbort, { once: true });
+  if (call.signal?.aborted) onAbort();
+  wire.then(resolve, (cause: unknown) => {
+    reject(new EngineError('unreachable', call.origin, `${call.method} ${call.path} failed: ${messageOf(cause)}`, { cause }));
+  });
+  // After the first outcome no more can be abandoned; the drain timer of an abandoned one lives until the wire is done.
+  const unhook = (): void => {
+    clearTimeout(timer);
+    call.signal?.removeEventListener('abort', onAbort);
+  };
+  const answer = promise.finally(unhook);
+  return { answer, closed: settled.then(() => clearTimeout(drainTimer)) };
+}
+
+async function send(dispatcher: Dispatcher, call: Exchange, signal: AbortSignal): Promise<HttpAnswer> {
+  const response = await dispatcher.request({
+    origin: call.origin,
+    path: call.path,
+    method: call.method,
+    signal,
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    ...(call.json !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(call.json) }),
+  });
+  return { status: response.statusCode, text: await response.body.text() };
+}
+
+export function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { code } = error as NodeJS.ErrnoException;
+  return code && !error.message.includes(code) ? `${error.message} (${code})` : error.message;
+}
+
+function reasonOf(signal: AbortSignal | undefined): Error {
+  return signal?.reason instanceof Error ? signal.reason : new DOMException('This operation was aborted', 'AbortError');
+}

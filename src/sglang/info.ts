@@ -1,0 +1,22 @@
+import { z } from 'zod';
+
+/** `GET /model_info`: the fields we use. */
+export const modelInfoSchema = z.object({
+  model_path: z.string(),
+  served_model_name: z.string().optional(),
+});
+export type ModelInfo = z.infer<typeof modelInfoSchema>;
+
+/** `GET /server_info`: the fields we use of some 400. Never log the rest: it can hold an API key. */
+export const serverInfoSchema = z.object({
+  version: z.string().optional(),
+  context_length: z.number().int().positive().nullish(),
+  /** Longest prompt the scheduler takes, plus one: six below the context, or what fits the KV cache. */
+  max_req_input_len: z.number().int().positive().nullish(),
+});
+export type ServerInfo = z.infer<typeof serverInfoSchema>;
+
+/** `GET /v1/models`: the one place where the resolved context length always is. */
+export const modelListSchema = z.object({
+  data: z.array(z.object({ id: z.string(), max_model_len: z.number().int().positive().nullish() })),
+});
