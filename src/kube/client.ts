@@ -1,8 +1,13 @@
 import type { KubeConfig } from '@kubernetes/client-node';
-import type { KubeObject, Live, Manifest, ObjectKey } from './object.ts';
-import type { ResourceType } from './resource-type.ts';
-import type { Logger } from './logger.ts';
+import { Caller, labelOf, type Call } from './caller.ts';
+import { Deadline } from './deadline.ts';
+import { ConnectionError, isGone, isNotFound, KubeError, ResponseError } from './errors.ts';
+import { silentLogger, type Logger } from './logger.ts';
 import type { KubeMetrics } from './metrics.ts';
+import type { KubeObject, Live, Manifest, ObjectKey } from './object.ts';
+import { apiVersionOf, resourceName, resourcePath, type ResourceType } from './resource-type.ts';
+import { Transport } from './transport.ts';
+import { lines, parseWatchEvent, type WatchEvent } from './watch-stream.ts';
 
 export interface ClientOptions {
   /** Owner of the fields that `apply` sends; `applyStatus` uses `<fieldManager>-status`. */
@@ -21,6 +26,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** @default the client's */
   readonly deadlineMs?: number | undefined;
+  /** @default the client's */
+  readonly retries?: number | undefined;
 }
 
 export interface WriteOptions extends CallOptions {
@@ -33,6 +40,11 @@ export interface WriteOptions extends CallOptions {
 export interface ApplyOptions extends WriteOptions {
   /** Take fields over from other managers instead of failing with a conflict (409). @default true */
   readonly force?: boolean;
+}
+
+export interface PatchOptions extends WriteOptions {
+  /** For example `status` or `scale`. */
+  readonly subresource?: string;
 }
 
 export interface ListOptions extends CallOptions {
@@ -59,7 +71,7 @@ export interface DeleteOptions extends CallOptions {
   readonly gracePeriodSeconds?: number;
 }
 
-export interface WatchOptions extends Omit<ListOptions, 'pageSize' | 'deadlineMs'> {
+export interface WatchOptions extends Omit<ListOptions, 'pageSize' | 'retries'> {
   /** Events after this version. Always sent: without it some servers refuse bookmarks. */
   readonly resourceVersion: string;
   /** The server ends the watch after this long, in seconds. @default 300 */
@@ -70,11 +82,6 @@ export interface WatchOptions extends Omit<ListOptions, 'pageSize' | 'deadlineMs
   readonly onOpen?: () => void;
 }
 
-/** `ERROR` events are thrown as {@link ApiError} and never seen here. */
-export type WatchEvent<T extends KubeObject> =
-  | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: Live<T> }
-  | { readonly type: 'BOOKMARK'; readonly resourceVersion: string };
-
 export interface RawRequest extends CallOptions {
   readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** Path with query, for example `/version` or `/api/v1/namespaces/a/pods/b:9090/proxy/metrics`. */
@@ -84,39 +91,235 @@ export interface RawRequest extends CallOptions {
   readonly body?: unknown;
 }
 
+const defaults = { deadlineMs: 30_000, retries: 5, pageSize: 500, watchSeconds: 300, graceMs: 30_000 };
+
 /**
  * The API server over one shared pool of connections: JSON in, JSON out, nothing dropped, a deadline on every call.
- * Errors: {@link ApiError} (the server refused), {@link ConnectionError}, {@link DeadlineError}, {@link ResponseError};
- * an aborted `signal` rejects with its reason.
+ * Errors: {@link ApiError} (the server refused), {@link ConnectionError}, {@link DeadlineError}, {@link ResponseError},
+ * {@link ConfigError} (credentials); an aborted `signal` rejects with its reason.
  */
-export declare class KubeClient {
+export class KubeClient {
   readonly fieldManager: string;
+  readonly #options: ClientOptions;
+  readonly #transport: Transport;
+  readonly #caller: Caller;
+
+  private constructor(transport: Transport, options: ClientOptions) {
+    this.fieldManager = options.fieldManager;
+    this.#options = options;
+    this.#transport = transport;
+    this.#caller = new Caller(transport, options.logger ?? silentLogger, options.metrics);
+  }
+
   /** Uses the current context of `config` for addresses and credentials (token files and exec plugins are read again when due). */
-  static fromConfig(config: KubeConfig, options: ClientOptions): KubeClient;
-  get<T extends KubeObject>(type: ResourceType<T>, key: ObjectKey, options?: CallOptions): Promise<Live<T>>;
+  static fromConfig(config: KubeConfig, options: ClientOptions): KubeClient {
+    return new KubeClient(new Transport(config, options.userAgent ?? options.fieldManager), options);
+  }
+
+  /** Who apply and applyStatus act as by default: the managers whose fields are ours. */
+  get fieldManagers(): readonly string[] {
+    return [this.fieldManager, statusManager(this.fieldManager)];
+  }
+
+  /** Address of the API server, for messages. */
+  get server(): string {
+    return this.#transport.server;
+  }
+
+  get<T extends KubeObject>(type: ResourceType<T>, key: ObjectKey, options: CallOptions = {}): Promise<Live<T>> {
+    return this.#object<T>({ verb: 'get', type, method: 'GET', path: resourcePath(type, key), idempotent: true }, options);
+  }
+
   /** Like `get`, with `undefined` for an object that is not there. */
-  find<T extends KubeObject>(type: ResourceType<T>, key: ObjectKey, options?: CallOptions): Promise<Live<T> | undefined>;
-  list<T extends KubeObject>(type: ResourceType<T>, options?: ListOptions): Promise<ObjectList<T>>;
-  create<T extends KubeObject>(type: ResourceType<T>, object: Manifest, options?: WriteOptions): Promise<Live<T>>;
+  async find<T extends KubeObject>(type: ResourceType<T>, key: ObjectKey, options?: CallOptions): Promise<Live<T> | undefined> {
+    try {
+      return await this.get(type, key, options);
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** All objects, page by page. A page that expires midway (410) makes it start again in one piece. */
+  async list<T extends KubeObject>(type: ResourceType<T>, options: ListOptions = {}): Promise<ObjectList<T>> {
+    try {
+      return await this.#pages(type, options, options.pageSize ?? defaults.pageSize);
+    } catch (error) {
+      if (!isGone(error)) throw error;
+      return this.#pages(type, options, 0);
+    }
+  }
+
+  create<T extends KubeObject>(type: ResourceType<T>, object: Manifest, options: WriteOptions = {}): Promise<Live<T>> {
+    const { namespace } = object.metadata;
+    const path = resourcePath(type, { namespace }) + this.#writeQuery(options);
+    return this.#object<T>({ verb: 'create', type, method: 'POST', path, idempotent: false, send: ['application/json', object] }, options);
+  }
+
   /** Writes the whole object; with `metadata.resourceVersion` set it fails with a conflict when the object changed meanwhile. */
-  replace<T extends KubeObject>(type: ResourceType<T>, object: Manifest, options?: WriteOptions): Promise<Live<T>>;
+  replace<T extends KubeObject>(type: ResourceType<T>, object: Manifest, options: WriteOptions = {}): Promise<Live<T>> {
+    const path = resourcePath(type, object.metadata) + this.#writeQuery(options);
+    return this.#object<T>({ verb: 'update', type, method: 'PUT', path, idempotent: false, send: ['application/json', object] }, options);
+  }
+
   /** JSON merge patch: `null` deletes a field, lists are replaced. */
-  patch<T extends KubeObject>(
-    type: ResourceType<T>,
-    key: ObjectKey,
-    patch: object,
-    options?: WriteOptions & { readonly subresource?: string },
-  ): Promise<Live<T>>;
+  patch<T extends KubeObject>(type: ResourceType<T>, key: ObjectKey, patch: object, options: PatchOptions = {}): Promise<Live<T>> {
+    const { subresource } = options;
+    const path = resourcePath(type, subresource === undefined ? key : { ...key, subresource }) + this.#writeQuery(options);
+    const send: Body = ['application/merge-patch+json', patch];
+    return this.#object<T>({ verb: 'patch', type, method: 'PATCH', path, idempotent: true, send }, options);
+  }
+
   /** Server-side apply: creates the object, or makes the fields given here ours and removes those we gave earlier and no longer do. */
-  apply<T extends KubeObject>(type: ResourceType<T>, desired: Manifest, options?: ApplyOptions): Promise<Live<T>>;
+  apply<T extends KubeObject>(type: ResourceType<T>, desired: Manifest, options: ApplyOptions = {}): Promise<Live<T>> {
+    return this.#apply(type, resourcePath(type, desired.metadata), desired, options);
+  }
+
   /** Server-side apply of the status subresource; sends only apiVersion, kind, name, namespace and `status`. */
-  applyStatus<T extends KubeObject>(type: ResourceType<T>, key: ObjectKey, status: object, options?: ApplyOptions): Promise<Live<T>>;
+  applyStatus<T extends KubeObject>(type: ResourceType<T>, key: ObjectKey, status: object, options: ApplyOptions = {}): Promise<Live<T>> {
+    const { namespace, name } = key;
+    const body = { apiVersion: apiVersionOf(type), kind: type.kind, metadata: { namespace, name }, status };
+    const path = resourcePath(type, { ...key, subresource: 'status' });
+    return this.#apply(type, path, body, { ...options, fieldManager: options.fieldManager ?? statusManager(this.fieldManager) });
+  }
+
   /** Resolves to whether there was an object to delete; a missing one is no error. */
-  delete(type: ResourceType, key: ObjectKey, options?: DeleteOptions): Promise<boolean>;
+  async delete(type: ResourceType, key: ObjectKey, options: DeleteOptions = {}): Promise<boolean> {
+    const { uid, resourceVersion, propagation = 'Background', gracePeriodSeconds } = options;
+    const body = {
+      apiVersion: 'v1',
+      kind: 'DeleteOptions',
+      propagationPolicy: propagation,
+      gracePeriodSeconds,
+      preconditions: uid === undefined && resourceVersion === undefined ? undefined : { uid, resourceVersion },
+    };
+    const send: Body = ['application/json', body];
+    try {
+      await this.#text({ verb: 'delete', type, method: 'DELETE', path: resourcePath(type, key), idempotent: true, send }, options);
+      return true;
+    } catch (error) {
+      if (isNotFound(error)) return false;
+      throw error;
+    }
+  }
+
   /** One watch, from open to close; ends when the server ends it. See {@link Informer} for one that goes on for ever. */
-  watch<T extends KubeObject>(type: ResourceType<T>, options: WatchOptions): AsyncGenerator<WatchEvent<T>, void, undefined>;
+  async *watch<T extends KubeObject>(type: ResourceType<T>, options: WatchOptions): AsyncGenerator<WatchEvent<T>, void, undefined> {
+    const { namespace, labelSelector, fieldSelector, resourceVersion, timeoutSeconds = defaults.watchSeconds } = options;
+    const query = queryOf({ watch: true, allowWatchBookmarks: true, resourceVersion, timeoutSeconds, labelSelector, fieldSelector });
+    const call = this.#call(
+      { verb: 'watch', type, method: 'GET', path: resourcePath(type, { namespace }) + query, idempotent: true },
+      { ...options, retries: 0 },
+    );
+    using deadline = new Deadline(labelOf(call), call.deadlineMs, options.signal);
+    try {
+      const answer = await this.#caller.open(call, deadline);
+      deadline.extend(timeoutSeconds * 1000 + (options.graceMs ?? defaults.graceMs));
+      options.onOpen?.();
+      for await (const line of lines(answer.body)) {
+        const event = parseWatchEvent<T>(line, labelOf(call));
+        if (event) yield event;
+      }
+    } catch (error) {
+      deadline.signal.throwIfAborted();
+      throw error instanceof KubeError ? error : new ConnectionError(labelOf(call), error);
+    } finally {
+      deadline.abort();
+    }
+  }
+
   /** Any other path: pod proxy, pod logs, `/version`. Resolves to the body as text; JSON is the caller's to parse. */
-  raw(request: RawRequest): Promise<string>;
+  raw(request: RawRequest): Promise<string> {
+    const { method = 'GET', path, body, contentType = 'application/json' } = request;
+    const send: Body | undefined = body === undefined ? undefined : [contentType, body];
+    const idempotent = method !== 'POST' && method !== 'PATCH';
+    return this.#text({ verb: method.toLowerCase(), method, path, idempotent, ...(send && { send }) }, request);
+  }
+
   /** Closes all connections; calls under way are rejected. */
-  close(): Promise<void>;
+  close(): Promise<void> {
+    return this.#transport.close();
+  }
+
+  async #pages<T extends KubeObject>(type: ResourceType<T>, options: ListOptions, pageSize: number): Promise<ObjectList<T>> {
+    const { namespace, labelSelector, fieldSelector } = options;
+    const head = { apiVersion: apiVersionOf(type), kind: type.kind };
+    const items: Live<T>[] = [];
+    for (let next: string | undefined; ;) {
+      const query = queryOf({ limit: pageSize || undefined, continue: next, labelSelector, fieldSelector });
+      const path = resourcePath(type, { namespace }) + query;
+      const page = parsed(await this.#text({ verb: 'list', type, method: 'GET', path, idempotent: true }, options), path) as Page<T>;
+      if (!page.metadata?.resourceVersion) throw new ResponseError(`GET ${path}: the list has no metadata.resourceVersion`);
+      for (const item of page.items ?? []) items.push({ ...head, ...item });
+      if (!page.metadata.continue) return { items, resourceVersion: page.metadata.resourceVersion };
+      next = page.metadata.continue;
+    }
+  }
+
+  #apply<T extends KubeObject>(type: ResourceType<T>, resource: string, body: object, options: ApplyOptions): Promise<Live<T>> {
+    const path = resource + this.#writeQuery(options, options.force ?? true);
+    const send: Body = ['application/apply-patch+yaml', body];
+    return this.#object<T>({ verb: 'patch', type, method: 'PATCH', path, idempotent: true, send }, options);
+  }
+
+  #writeQuery({ fieldManager = this.fieldManager, dryRun }: WriteOptions, force?: boolean): string {
+    return queryOf({ fieldManager, force, dryRun: dryRun ? 'All' : undefined });
+  }
+
+  async #object<T extends KubeObject>(request: Request, options: CallOptions): Promise<Live<T>> {
+    return parsed(await this.#text(request, options), request.path) as Live<T>;
+  }
+
+  #text(request: Request, options: CallOptions): Promise<string> {
+    return this.#caller.text(this.#call(request, options));
+  }
+
+  #call({ verb, type, method, path, idempotent, send }: Request, options: CallOptions): Call {
+    return {
+      verb,
+      resource: type ? resourceName(type) : 'raw',
+      method,
+      path,
+      idempotent,
+      headers: send ? { 'content-type': send[0] } : {},
+      body: send && (typeof send[1] === 'string' ? send[1] : JSON.stringify(send[1])),
+      deadlineMs: options.deadlineMs ?? this.#options.deadlineMs ?? defaults.deadlineMs,
+      retries: options.retries ?? this.#options.retries ?? defaults.retries,
+      signal: options.signal,
+    };
+  }
+}
+
+type Body = readonly [contentType: string, content: unknown];
+
+interface Request {
+  readonly verb: string;
+  readonly type?: ResourceType;
+  readonly method: Call['method'];
+  readonly path: string;
+  readonly idempotent: boolean;
+  readonly send?: Body;
+}
+
+interface Page<T extends KubeObject> {
+  readonly items?: readonly Live<T>[] | null;
+  readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string };
+}
+
+function statusManager(fieldManager: string): string {
+  return `${fieldManager}-status`;
+}
+
+function queryOf(parameters: Readonly<Record<string, string | number | boolean | undefined>>): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) if (value !== undefined) query.set(name, String(value));
+  return query.size > 0 ? `?${query.toString()}` : '';
+}
+
+function parsed(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new ResponseError(`${path}: the answer is not JSON: ${text.slice(0, 80)}`, { cause: error });
+  }
 }

@@ -23,7 +23,10 @@ export const systemClock: Clock = {
 /** Resolves after `delayMs`, or at once when `signal` aborts (it never rejects: look at the signal). */
 export function pause(delayMs: number, signal?: AbortSignal, clock: Clock = systemClock): Promise<void> {
   return new Promise((resolve) => {
-    if (signal?.aborted) return resolve();
+    if (signal?.aborted) {
+      resolve();
+      return;
+    }
     const finish = (): void => {
       cancel();
       signal?.removeEventListener('abort', finish);

@@ -15,3 +15,4 @@ export * from './object.ts';
 export * from './owner.ts';
 export * from './resource-type.ts';
 export * from './resources.ts';
+export type { WatchEvent } from './watch-stream.ts';

@@ -12,7 +12,7 @@ export interface ResourceType<T extends KubeObject = KubeObject> {
   readonly kind: string;
   readonly namespaced: boolean;
   /** Never set: carries `T`. */
-  readonly objectType?: (object: T) => T;
+  readonly objectType?: () => T;
 }
 
 /** Ties a kind's address to the TypeScript type of its objects. */
