@@ -1,8 +1,14 @@
-import type { KubeClient } from './client.ts';
-import type { KubeObject, Live, ObjectKey } from './object.ts';
-import type { ResourceType } from './resource-type.ts';
-import type { Logger } from './logger.ts';
+import { Backoff } from './backoff.ts';
+import type { KubeClient, ListOptions } from './client.ts';
+import { pause } from './clock.ts';
+import { ApiError, isGone } from './errors.ts';
+import { deepFreeze } from './freeze.ts';
+import { silentLogger, type Logger } from './logger.ts';
 import type { KubeMetrics } from './metrics.ts';
+import { ObjectCache, type Change } from './object-cache.ts';
+import { keyOf, keyString, type KubeObject, type Live, type ObjectKey } from './object.ts';
+import { controllerOf } from './owner.ts';
+import { resourceName, type ResourceType } from './resource-type.ts';
 
 export interface InformerOptions<T extends KubeObject> {
   /** One namespace; all when absent. */
@@ -29,6 +35,8 @@ export interface InformerTiming {
   readonly graceMs: number;
   /** A full list is compared with the cache this often, in ms; what differs counts as a cache miss. @default 600_000 */
   readonly resyncMs: number;
+  /** How long the watch may take to tell what a resync's list already has, in ms. @default 5_000 */
+  readonly settleMs: number;
 }
 
 /** Called one after the other, in the order of the events. An exception is logged and counted, and stops nothing. */
@@ -39,30 +47,265 @@ export interface InformerHandler<T extends KubeObject> {
   readonly onDelete?: (last: Live<T>) => void;
 }
 
+const defaultTiming: InformerTiming = {
+  backoffMinMs: 800,
+  backoffMaxMs: 30_000,
+  livedMs: 5_000,
+  watchSeconds: 300,
+  graceMs: 30_000,
+  resyncMs: 600_000,
+  settleMs: 5_000,
+};
+
+const ownerIndex = 'owner';
+
 /**
  * A local copy of all objects of one kind that follows the server through restarts, cut connections and expired versions.
  * Objects are deeply frozen and shared; of `metadata.managedFields` only the entries of the client's own field managers are kept.
  * An object deleted and made again under the same name is a delete and an add.
  */
-export declare class Informer<T extends KubeObject> {
+export class Informer<T extends KubeObject> {
   readonly type: ResourceType<T>;
-  constructor(client: KubeClient, type: ResourceType<T>, options?: InformerOptions<T>);
+  readonly #client: KubeClient;
+  readonly #options: InformerOptions<T>;
+  readonly #timing: InformerTiming;
+  readonly #logger: Logger;
+  readonly #resource: string;
+  readonly #cache: ObjectCache<T>;
+  readonly #handlers = new Set<InformerHandler<T>>();
+  readonly #synced = Promise.withResolvers<undefined>();
+  #hasSynced = false;
+  #lastHeard = -Infinity;
+  /** Where the next watch goes on; undefined: list first. */
+  #version: string | undefined;
+  /** Aborts the current watch because its cache is wrong. */
+  #distrust = new AbortController();
+  #run: { readonly controller: AbortController; readonly done: Promise<void> } | undefined;
+
+  constructor(client: KubeClient, type: ResourceType<T>, options: InformerOptions<T> = {}) {
+    this.type = type;
+    this.#client = client;
+    this.#options = options;
+    this.#timing = { ...defaultTiming, ...options.timing };
+    this.#resource = resourceName(type);
+    this.#logger = (options.logger ?? silentLogger).child({ informer: this.#resource });
+    this.#cache = new ObjectCache({ ...options.indexes, [ownerIndex]: (object) => [controllerOf(object)?.uid ?? []].flat() });
+  }
+
   /** Whether one complete list is in the cache. Stays true afterwards. */
-  get hasSynced(): boolean;
+  get hasSynced(): boolean {
+    return this.#hasSynced;
+  }
+
   /** Milliseconds since the server last answered a list or sent anything on the watch; infinite before the first. */
-  get staleMs(): number;
+  get staleMs(): number {
+    return performance.now() - this.#lastHeard;
+  }
+
   /** Begins to list and watch; harmless when started already. */
-  start(): void;
+  start(): void {
+    if (this.#run && !this.#run.controller.signal.aborted) return;
+    const controller = new AbortController();
+    // a start that follows a stop waits for it: there is never more than one watch
+    const before = this.#run?.done ?? Promise.resolve();
+    const done = before.then(() => Promise.all([this.#follow(controller.signal), this.#resync(controller.signal)])).then(() => undefined);
+    this.#run = { controller, done };
+  }
+
   /** Ends the watch and waits until nothing of it runs; the cache stays readable. */
-  stop(): Promise<void>;
+  async stop(): Promise<void> {
+    const run = this.#run;
+    run?.controller.abort();
+    await run?.done;
+  }
+
   /** Resolves when synced; rejects with the signal's reason. */
-  waitForSync(signal?: AbortSignal): Promise<void>;
+  async waitForSync(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    const aborted = Promise.withResolvers<never>();
+    const onAbort = (): void => aborted.reject(signal?.reason as Error);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      await Promise.race([this.#synced.promise, aborted.promise]);
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
   /** Handlers added late are told of what is there already. Returns the function that removes it. */
-  addHandler(handler: InformerHandler<T>): () => void;
-  get(key: ObjectKey): Live<T> | undefined;
-  list(namespace?: string): readonly Live<T>[];
-  /** Objects filed under `value` in an index of the options, or in `owner`: the uid of the controlling owner. */
-  byIndex(index: string, value: string): readonly Live<T>[];
+  addHandler(handler: InformerHandler<T>): () => void {
+    this.#handlers.add(handler);
+    for (const object of this.#cache.list()) this.#tell(handler, { kind: 'add', after: object });
+    return () => this.#handlers.delete(handler);
+  }
+
+  get(key: ObjectKey): Live<T> | undefined {
+    return this.#cache.get(key);
+  }
+
+  list(namespace?: string): readonly Live<T>[] {
+    return this.#cache.list(namespace);
+  }
+
+  /** Objects filed under `value` in an index of the options. Throws RangeError when there is no such index. */
+  byIndex(index: string, value: string): readonly Live<T>[] {
+    return this.#cache.byIndex(index, value);
+  }
+
   /** Objects whose ownerReference with `controller: true` has this uid. */
-  ownedBy(uid: string): readonly Live<T>[];
+  ownedBy(uid: string): readonly Live<T>[] {
+    return this.#cache.byIndex(ownerIndex, uid);
+  }
+
+  /** List, watch, and so on until told to stop; no failure ends it. */
+  async #follow(stop: AbortSignal): Promise<void> {
+    const backoff = new Backoff(this.#timing.backoffMinMs, this.#timing.backoffMaxMs);
+    let cause = 'start';
+    while (!stop.aborted) {
+      const lived = { since: Infinity };
+      let waitMs = 0;
+      try {
+        this.#version ??= await this.#list(cause, stop);
+        await this.#watch(this.#version, lived, stop);
+        this.#count('closed');
+      } catch (error) {
+        if (stop.aborted) {
+          this.#count('stopped');
+          return;
+        }
+        if (this.#distrust.signal.aborted) {
+          this.#version = undefined;
+          cause = 'resync';
+          continue;
+        }
+        cause = this.#afterFailure(error);
+        waitMs = error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0;
+      }
+      if (performance.now() - lived.since >= this.#timing.livedMs) backoff.reset();
+      // a watch that keeps ending at once must not become a busy loop, whatever the reason
+      else waitMs = Math.max(waitMs, backoff.next());
+      await pause(waitMs, stop);
+    }
+  }
+
+  /** Decides where to go on after a failure: with a list, or from the last version seen. Returns the cause of the next list. */
+  #afterFailure(error: unknown): string {
+    if (isGone(error)) {
+      this.#version = undefined;
+      this.#count('expired');
+      this.#logger.debug({ err: error }, 'watch expired, listing again');
+      return 'expired';
+    }
+    const busy = error instanceof ApiError && (error.status === 429 || error.status === 503);
+    // an error told by the server may mean that the version is unusable; a broken connection says nothing about it
+    if (error instanceof ApiError && !busy) this.#version = undefined;
+    this.#count('failed');
+    this.#logger.warn({ err: error }, 'list or watch failed, trying again');
+    return 'failed';
+  }
+
+  async #list(cause: string, signal: AbortSignal): Promise<string> {
+    const { items, resourceVersion } = await this.#client.list(this.type, { ...this.#selection(), signal });
+    this.#lastHeard = performance.now();
+    this.#options.metrics?.informerLists.inc({ resource: this.#resource, cause });
+    this.#changed(this.#cache.replaceAll(items.map((item) => this.#kept(item))));
+    if (!this.#hasSynced) {
+      this.#hasSynced = true;
+      this.#options.metrics?.informerSynced.set({ resource: this.#resource }, 1);
+      this.#synced.resolve(undefined);
+    }
+    return resourceVersion;
+  }
+
+  async #watch(resourceVersion: string, lived: { since: number }, stop: AbortSignal): Promise<void> {
+    const { watchSeconds, graceMs } = this.#timing;
+    this.#distrust = new AbortController();
+    const signal = AbortSignal.any([stop, this.#distrust.signal]);
+    const onOpen = (): void => {
+      lived.since = this.#lastHeard = performance.now();
+    };
+    const timeoutSeconds = Math.ceil(watchSeconds * (1 + Math.random()));
+    for await (const event of this.#client.watch(this.type, { ...this.#selection(), resourceVersion, timeoutSeconds, graceMs, onOpen, signal })) {
+      this.#lastHeard = performance.now();
+      this.#options.metrics?.informerEvents.inc({ resource: this.#resource, type: event.type });
+      if (event.type === 'BOOKMARK') this.#version = event.resourceVersion;
+      else {
+        const object = this.#kept(event.object);
+        this.#changed(event.type === 'DELETED' ? this.#cache.remove(object) : this.#cache.put(object));
+        this.#version = object.metadata.resourceVersion;
+      }
+    }
+  }
+
+  /** From time to time compares a fresh list with the cache. Only what the watch said nothing about meanwhile counts as missed. */
+  async #resync(stop: AbortSignal): Promise<void> {
+    const { resyncMs, settleMs } = this.#timing;
+    for (;;) {
+      await pause(resyncMs, stop);
+      if (stop.aborted) return;
+      if (!this.#hasSynced) continue;
+      const before = this.#cache.versions();
+      try {
+        const { items } = await this.#client.list(this.type, { ...this.#selection(), signal: stop });
+        await pause(settleMs, stop);
+        const now = this.#cache.versions();
+        const listed = new Map(items.map((item) => [keyString(keyOf(item)), item.metadata.resourceVersion]));
+        const missed = [...new Set([...before.keys(), ...listed.keys()])].filter(
+          (key) => before.get(key) === now.get(key) && now.get(key) !== listed.get(key),
+        );
+        if (missed.length === 0 || stop.aborted) continue;
+        this.#options.metrics?.cacheMisses.inc({ resource: this.#resource }, missed.length);
+        this.#logger.error({ missed: missed.slice(0, 10), count: missed.length }, 'the watch missed changes, listing again');
+        this.#distrust.abort();
+      } catch (error) {
+        if (!stop.aborted) this.#logger.warn({ err: error }, 'resync failed');
+      }
+    }
+  }
+
+  #selection(): Pick<ListOptions, 'namespace' | 'labelSelector' | 'fieldSelector'> {
+    const { namespace, labelSelector, fieldSelector } = this.#options;
+    return { namespace, labelSelector, fieldSelector };
+  }
+
+  /** What the cache keeps of an object: all but other managers' managedFields, which can be larger than the object itself. */
+  #kept(object: Live<T>): Live<T> {
+    const { managedFields, ...metadata } = object.metadata;
+    const ours = managedFields?.filter(({ manager = '', operation }) => operation === 'Apply' && this.#client.fieldManagers.includes(manager));
+    return deepFreeze({ ...object, metadata: ours?.length ? { ...metadata, managedFields: ours } : metadata });
+  }
+
+  #changed(changes: readonly Change<T>[]): void {
+    this.#options.metrics?.informerObjects.set({ resource: this.#resource }, this.#cache.size);
+    for (const change of changes) for (const handler of [...this.#handlers]) this.#tell(handler, change);
+  }
+
+  /** An exception in a handler is the handler's trouble: logged, counted, and nothing else. An async handler's too. */
+  #tell(handler: InformerHandler<T>, change: Change<T>): void {
+    const failed = (error: unknown): void => {
+      this.#options.metrics?.handlerErrors.inc({ resource: this.#resource });
+      this.#logger.error({ err: error, change: change.kind }, 'event handler failed');
+    };
+    try {
+      const result: unknown = call(handler, change);
+      if (result instanceof Promise) result.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  #count(end: 'closed' | 'expired' | 'failed' | 'stopped'): void {
+    this.#options.metrics?.informerWatches.inc({ resource: this.#resource, end });
+  }
+}
+
+function call<T extends KubeObject>(handler: InformerHandler<T>, change: Change<T>): unknown {
+  switch (change.kind) {
+    case 'add':
+      return handler.onAdd?.(change.after);
+    case 'update':
+      return handler.onUpdate?.(change.before, change.after);
+    case 'delete':
+      return handler.onDelete?.(change.before);
+  }
 }

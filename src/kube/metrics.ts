@@ -1,5 +1,10 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
+/** What a scrape asks a work queue: the ages of the work under way, in ms. */
+interface QueueView {
+  readonly underWay: ReadonlyMap<string, number>;
+}
+
 const reconcileBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 const queueBuckets = [1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1, 10, 60, 300];
 
@@ -32,6 +37,7 @@ export class KubeMetrics {
   readonly cacheMisses;
   readonly handlerErrors;
   readonly events;
+  readonly #queues = new Map<string, QueueView>();
 
   constructor(registry: Registry) {
     const registers = [registry];
@@ -66,8 +72,23 @@ export class KubeMetrics {
     this.queueRetries = counter('workqueue_retries_total', 'Keys added again after an error.', ['name']);
     this.queueSeconds = histogram('workqueue_queue_duration_seconds', 'Time a key waited.', ['name'], queueBuckets);
     this.workSeconds = histogram('workqueue_work_duration_seconds', 'Time a key was worked on.', ['name'], queueBuckets);
-    this.unfinishedSeconds = gauge('workqueue_unfinished_work_seconds', 'Age of all work under way, added up.', ['name']);
-    this.longestRunningSeconds = gauge('workqueue_longest_running_processor_seconds', 'Age of the oldest work under way.', ['name']);
+    const queues = this.#queues;
+    const ages = (name: string, help: string, summarise: (agesMs: readonly number[]) => number): Gauge<'name'> =>
+      new Gauge({
+        name,
+        help,
+        labelNames: ['name'],
+        registers,
+        collect() {
+          for (const [queue, { underWay }] of queues) this.set({ name: queue }, summarise([...underWay.values()]) / 1000);
+        },
+      });
+    this.unfinishedSeconds = ages('workqueue_unfinished_work_seconds', 'Age of all work under way, added up.', (agesMs) =>
+      agesMs.reduce((sum, age) => sum + age, 0),
+    );
+    this.longestRunningSeconds = ages('workqueue_longest_running_processor_seconds', 'Age of the oldest work under way.', (agesMs) =>
+      Math.max(0, ...agesMs),
+    );
 
     this.leader = gauge('leader_election_master_status', '1 when this process holds the lease.', ['name']);
 
@@ -95,5 +116,16 @@ export class KubeMetrics {
     this.handlerErrors = counter('kube_informer_handler_errors_total', 'Exceptions thrown by event handlers.', ['resource']);
 
     this.events = counter('kube_events_total', 'Events by outcome: sent, dropped, failed.', ['outcome']);
+  }
+
+  /** Work queues are asked at scrape time. */
+  addQueue(name: string, queue: QueueView): void {
+    this.#queues.set(name, queue);
+  }
+
+  removeQueue(name: string): void {
+    this.#queues.delete(name);
+    this.unfinishedSeconds.remove({ name });
+    this.longestRunningSeconds.remove({ name });
   }
 }
