@@ -13,6 +13,7 @@ const packageOf = {
   'containerd-shim-runc-v2': 'containerd',
   iptables: 'iptables',
   ip6tables: 'iptables',
+  nft: 'nftables',
   ip: 'iproute2',
   conntrack: 'conntrack',
   socat: 'socat',

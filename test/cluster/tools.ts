@@ -48,7 +48,7 @@ export async function controlPlaneTools(progress: Progress = stderrProgress()): 
 /** The tools of a whole node. envtest's variables are not for this: a kubelet must not be newer than its API server. */
 export async function tools(progress: Progress = stderrProgress()): Promise<Tools> {
   const debian = await debianProgramPaths(
-    ['etcd', 'containerd', 'ctr', 'runc', 'containerd-shim-runc-v2', 'iptables', 'ip6tables', 'ip', 'conntrack', 'socat', 'openssl'],
+    ['etcd', 'containerd', 'ctr', 'runc', 'containerd-shim-runc-v2', 'iptables', 'ip6tables', 'nft', 'ip', 'conntrack', 'socat', 'openssl'],
     progress,
     { withCni: true },
   );
