@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { canonicalJson } from './canonical-json.ts';
 import { slmSchema } from './model-server.ts';
 import type { ModelServer } from './model-server.ts';
 import type { R2RDeploymentSpec } from './r2rdeployment.ts';
@@ -19,15 +20,6 @@ export function revisionOf(spec: R2RDeploymentSpec): string {
 export function templateKey(spec: R2RDeploymentSpec): string {
   const { image, resources } = spec.router;
   return digest({ slm: significant(spec.slm), llm: significant(spec.llm), router: { image, resources } });
-}
-
-/** JSON with sorted keys and without undefined values: equal for equal content. */
-export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, each: unknown) =>
-    typeof each === 'object' && each !== null && !Array.isArray(each)
-      ? Object.fromEntries(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
-      : each,
-  );
 }
 
 function digest(value: unknown): string {

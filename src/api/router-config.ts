@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { canonicalJson } from './canonical-json.ts';
 
 /** Routing strategies of this version: `entropy` routes by the SLM's own uncertainty; `slm` and `llm` send every token to one side (baselines). */
 export const strategies = ['entropy', 'slm', 'llm'] as const;
@@ -29,3 +31,8 @@ export type Strategy = RouterConfig['strategy'];
 
 /** The ConfigMap key that holds {@link RouterConfig} as JSON. */
 export const routerConfigKey = 'router.json';
+
+/** sha256 (hex) of a configuration's content, by which the operator sees that a router has taken it over; formatting does not count. */
+export function routerConfigDigest(config: RouterConfig): string {
+  return createHash('sha256').update(canonicalJson(config)).digest('hex');
+}

@@ -1,4 +1,3 @@
-import type { Component } from '../api/names.ts';
 import { containers } from '../api/names.ts';
 import type { Deployment, Pod } from '../kube/resources.ts';
 import { creationProblem, isReady, podProblem } from './pod-problem.ts';
@@ -71,8 +70,4 @@ export function readyEngines(slmPods: readonly Pod[]): number {
 /** Addresses of the routers that can be asked for their status or to answer a request. */
 export function routerAddresses(slmPods: readonly Pod[]): string[] {
   return slmPods.flatMap((pod) => (isReady(pod) && !pod.metadata?.deletionTimestamp && pod.status?.podIP ? [pod.status.podIP] : []));
-}
-
-export function podsOf(pods: readonly Pod[], component: Component, label: (pod: Pod) => string | undefined): Pod[] {
-  return pods.filter((pod) => label(pod) === component);
 }

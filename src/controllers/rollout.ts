@@ -3,8 +3,6 @@ export interface RevisionState {
   readonly revision: string;
   /** Every replica of both roles runs the wanted template and is ready. */
   readonly complete: boolean;
-  /** At least one router and, unless the LLM is scaled to zero, one LLM replica is ready. */
-  readonly available: boolean;
   /** Router pods that still exist, ending ones included. */
   readonly routerPods: number;
 }

@@ -4,7 +4,6 @@ import { rolloutStep, type RevisionState } from '../../src/controllers/rollout.t
 const revision = (name: string, state: Partial<RevisionState> = {}): RevisionState => ({
   revision: name,
   complete: true,
-  available: true,
   routerPods: 1,
   ...state,
 });
@@ -14,7 +13,7 @@ describe('surge roll-out', () => {
     const step = rolloutStep({
       target: 'a',
       serving: undefined,
-      revisions: [revision('a', { complete: false, available: false })],
+      revisions: [revision('a', { complete: false })],
       probed: false,
     });
     assert.deepEqual(step, { serve: 'a', probe: false, retire: [] });
@@ -60,7 +59,7 @@ describe('surge roll-out', () => {
     const step = rolloutStep({
       target: 'b',
       serving: 'a',
-      revisions: [revision('b', { complete: false, available: false })],
+      revisions: [revision('b', { complete: false })],
       probed: false,
     });
     assert.deepEqual(step, { serve: 'b', probe: false, retire: [] });

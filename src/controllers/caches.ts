@@ -1,0 +1,73 @@
+import { labelKeys, managedBy, toSelector } from '../api/names.ts';
+import { group, kind, plural, version } from '../api/r2rdeployment.ts';
+import type { R2RDeployment } from '../api/r2rdeployment.ts';
+import {
+  configMaps,
+  controllerRevisions,
+  deployments,
+  networkPolicies,
+  pods,
+  resourceType,
+  roleBindings,
+  roles,
+  serviceAccounts,
+  services,
+} from '../kube/index.ts';
+import type { Informer, KubeObject, Live, Manager, ObjectKey, ResourceType } from '../kube/index.ts';
+import type { ControllerRevision, Deployment, Pod, Service } from '../kube/resources.ts';
+
+export const r2rDeployments = resourceType<R2RDeployment>({ group, version, plural, kind, namespaced: true });
+
+/** Local copies of everything a reconcile reads: R2RDeployments, and of the other kinds only what this operator manages. */
+export interface Caches {
+  readonly r2r: Informer<R2RDeployment>;
+  readonly pods: Informer<Pod>;
+  readonly deployments: Informer<Deployment>;
+  readonly services: Informer<Service>;
+  readonly records: Informer<ControllerRevision>;
+  /** Every kind of child by `apiVersion/kind`. */
+  readonly children: ReadonlyMap<string, Informer<KubeObject>>;
+}
+
+export function makeCaches(manager: Manager): Caches {
+  const labelSelector = toSelector({ [labelKeys.managedBy]: managedBy });
+  const children = new Map<string, Informer<KubeObject>>();
+  const child = <T extends KubeObject>(type: ResourceType<T>): Informer<T> => {
+    const informer = manager.informer(type, { labelSelector });
+    children.set(kindKey(type), informer as unknown as Informer<KubeObject>);
+    return informer;
+  };
+  for (const type of [configMaps, serviceAccounts, roles, roleBindings, networkPolicies]) child(type as ResourceType);
+  return {
+    r2r: manager.informer(r2rDeployments),
+    pods: manager.informer(pods, { labelSelector, indexes: { instance: (pod) => [instanceIndex(pod)] } }),
+    deployments: child(deployments),
+    services: child(services),
+    records: child(controllerRevisions),
+    children,
+  };
+}
+
+/** Pods hang on ReplicaSets, so they are found by label and not by owner. */
+function instanceIndex({ metadata }: Live): string {
+  return `${metadata.namespace ?? ''}/${metadata.labels?.[labelKeys.instance] ?? ''}`;
+}
+
+export function podsOfInstance(caches: Caches, { namespace, name }: ObjectKey): readonly Live<Pod>[] {
+  return caches.pods.byIndex('instance', `${namespace ?? ''}/${name}`);
+}
+
+/** The key of a pod's R2RDeployment. */
+export function instanceKey({ metadata }: Live): ObjectKey[] {
+  const name = metadata.labels?.[labelKeys.instance];
+  return name && metadata.namespace ? [{ namespace: metadata.namespace, name }] : [];
+}
+
+export function kindKey({ group: kindGroup, version: kindVersion, kind: kindName }: ResourceType): string {
+  return `${kindGroup === '' ? kindVersion : `${kindGroup}/${kindVersion}`}/${kindName}`;
+}
+
+/** The cached children of one R2RDeployment, of every kind. */
+export function childrenOf(caches: Caches, uid: string): { readonly type: ResourceType; readonly object: Live }[] {
+  return [...caches.children.values()].flatMap((informer) => informer.ownedBy(uid).map((object) => ({ type: informer.type, object })));
+}

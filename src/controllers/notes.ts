@@ -1,0 +1,42 @@
+/** Events: what a person reading `kubectl describe` should see of a reconcile. */
+import { findCondition, isTrue } from '../api/conditions.ts';
+import type { R2RDeployment } from '../api/r2rdeployment.ts';
+import type { R2RDeploymentStatus } from '../api/r2rdeployment-status.ts';
+import type { EventRecorder, Live } from '../kube/index.ts';
+import type { AppliedChild } from './children.ts';
+
+/** A child that had to be written although the spec had been reached: somebody changed or deleted it. */
+export function noteChild(recorder: EventRecorder, owner: Live<R2RDeployment>, { object, outcome }: AppliedChild): void {
+  const reached = owner.status?.observedGeneration === owner.metadata.generation && isTrue(owner.status?.conditions, 'Ready');
+  if (outcome === 'unchanged' || !reached) return;
+  const what = `${object.kind} ${object.metadata.name}`;
+  recorder.record(
+    owner,
+    outcome === 'created'
+      ? { type: 'Warning', reason: 'ChildRestored', action: 'Apply', note: `${what} was missing and has been made again` }
+      : { type: 'Normal', reason: 'DriftCorrected', action: 'Apply', note: `${what} differed from the spec and has been set right` },
+  );
+}
+
+/** What changed from one status to the next. */
+export function noteChanges(
+  recorder: EventRecorder,
+  owner: Live<R2RDeployment>,
+  before: R2RDeploymentStatus | undefined,
+  after: R2RDeploymentStatus,
+): void {
+  const { target, serving } = after.revision ?? {};
+  if (target && target !== before?.revision?.target) {
+    recorder.record(owner, { type: 'Normal', reason: 'RolloutStarted', action: 'RollOut', note: `revision ${target} is being rolled out` });
+  }
+  if (serving && before?.revision?.serving && serving !== before.revision.serving) {
+    const note = `the endpoint moved from revision ${before.revision.serving} to ${serving}`;
+    recorder.record(owner, { type: 'Normal', reason: 'EndpointMoved', action: 'RollOut', note });
+  }
+  const was = findCondition(before?.conditions, 'Ready');
+  const is = findCondition(after.conditions, 'Ready');
+  if (is && (was?.status !== is.status || was.reason !== is.reason)) {
+    const quiet = is.status === 'True' || is.reason === 'PodsNotReady' || is.reason === 'Updating' || is.reason === 'Probing';
+    recorder.record(owner, { type: quiet ? 'Normal' : 'Warning', reason: is.reason, action: 'Observe', note: is.message });
+  }
+}

@@ -1,0 +1,36 @@
+import { Controller, anyChange, beyondStatus } from '../kube/index.ts';
+import type { EventRecorder, KubeClient, KubeMetrics, Logger, Manager } from '../kube/index.ts';
+import type { RenderOptions } from '../manifests/index.ts';
+import { instanceKey, makeCaches, r2rDeployments } from './caches.ts';
+import { R2RDeploymentReconciler } from './r2rdeployment-reconciler.ts';
+import type { RouterClient } from './router-client.ts';
+
+export interface R2RDeploymentControllerOptions {
+  readonly client: KubeClient;
+  readonly recorder: EventRecorder;
+  readonly routers: RouterClient;
+  readonly render: RenderOptions;
+  readonly logger: Logger;
+  readonly metrics: KubeMetrics;
+  /** Deployments reconciled at the same time. */
+  readonly concurrency: number;
+}
+
+/** Adds the controller for R2RDeployments, with the informers it reads, to a manager. */
+export function addR2RDeploymentController(manager: Manager, options: R2RDeploymentControllerOptions): Controller {
+  const caches = makeCaches(manager);
+  const reconciler = new R2RDeploymentReconciler({ ...options, caches });
+  const { logger, metrics, concurrency } = options;
+  const controller = new Controller({
+    name: 'r2rdeployment',
+    reconcile: reconciler.reconcile,
+    concurrency,
+    deadlineMs: 120_000,
+    logger,
+    metrics,
+  });
+  controller.watch(caches.r2r, beyondStatus).follow(caches.pods, instanceKey, anyChange);
+  for (const informer of caches.children.values()) controller.owns(informer, r2rDeployments, anyChange);
+  manager.add(controller);
+  return controller;
+}

@@ -1,0 +1,255 @@
+import { isTrue, reasons, setConditions } from '../api/conditions.ts';
+import { labelKeys, templateRecordName } from '../api/names.ts';
+import { specSchema } from '../api/r2rdeployment.ts';
+import type { R2RDeployment } from '../api/r2rdeployment.ts';
+import type { R2RDeploymentStatus } from '../api/r2rdeployment-status.ts';
+import { revisionOf, templateKey } from '../api/revision.ts';
+import { routerConfigDigest } from '../api/router-config.ts';
+import { ensureStatus } from '../kube/index.ts';
+import type { EventRecorder, KubeClient, Live, ObjectKey, ReconcileContext, ResourceType, Result } from '../kube/index.ts';
+import { OverlayError, endpointService, podTemplates, revisionChildren, routerConfig, templateRecord } from '../manifests/index.ts';
+import type { PodTemplates, RenderOptions } from '../manifests/index.ts';
+import { childrenOf, r2rDeployments } from './caches.ts';
+import type { Caches } from './caches.ts';
+import { ChildInTheWayError, ChildRefusedError, applyChild, retireRevision } from './children.ts';
+import type { AppliedChild } from './children.ts';
+import type { Problem } from './pod-problem.ts';
+import { noteChanges, noteChild } from './notes.ts';
+import { rolloutStep } from './rollout.ts';
+import type { RolloutStep } from './rollout.ts';
+import type { RouterClient } from './router-client.ts';
+import { computeStatus } from './status.ts';
+import { observe, revisionStates } from './world.ts';
+
+export interface ReconcilerOptions {
+  readonly client: KubeClient;
+  readonly caches: Caches;
+  readonly recorder: EventRecorder;
+  readonly routers: RouterClient;
+  readonly render: RenderOptions;
+  /** Wall clock, for transition times and for how often routing numbers are written. */
+  readonly now?: () => Date;
+}
+
+/** How soon to look again, in ms: nothing tells us when a router has taken over its configuration or emitted tokens. */
+const pollMs = { whileRollingOut: 2_000, steady: 15_000 } as const;
+
+/** Routing numbers are written at most this often, in ms. */
+const routingWriteMs = 30_000;
+
+/**
+ * Makes children fit one R2RDeployment: reads the world from caches, renders what should be (pure), applies what differs, moves the
+ * endpoint when the new revision has answered, and writes the status once. Everything it needs to know is in the cluster, so another
+ * replica can go on at any point.
+ */
+export class R2RDeploymentReconciler {
+  readonly #options: ReconcilerOptions;
+  /** When routing numbers were last written, by uid. Lost on a restart, which costs one early write. */
+  readonly #routingWritten = new Map<string, number>();
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+  }
+
+  readonly reconcile = async (key: ObjectKey, signal: AbortSignal, { logger }: ReconcileContext): Promise<Result | undefined> => {
+    const { caches } = this.#options;
+    const live = caches.r2r.get(key);
+    if (!live || live.metadata.deletionTimestamp) return undefined;
+
+    const parsed = specSchema.safeParse(live.spec);
+    if (!parsed.success) {
+      const [issue] = parsed.error.issues;
+      return this.#stall(
+        live,
+        { reason: reasons.specInvalid, message: `spec.${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}` },
+        signal,
+      );
+    }
+    const deployment: Live<R2RDeployment> = { ...live, spec: parsed.data };
+    const templates = this.#templates(deployment);
+    if ('problem' in templates) return this.#stall(live, templates.problem, signal);
+
+    const target = revisionOf(deployment.spec);
+    let stalled: Problem | undefined;
+    let applied: AppliedChild[] = [];
+    try {
+      applied = await this.#applyRevision(deployment, target, templates, signal);
+    } catch (error) {
+      if (error instanceof ChildInTheWayError) {
+        logger.info({ reason: error.message }, 'waiting for garbage collection');
+        return { requeueAfterMs: 500 };
+      }
+      if (!(error instanceof ChildRefusedError)) throw error;
+      stalled = error.problem;
+    }
+    const rollout = stalled ? undefined : await this.#rollOut(deployment, target, applied, signal);
+    stalled ??= rollout?.stalled;
+    const observation = await observe(
+      { caches, routers: this.#options.routers },
+      {
+        deployment,
+        target,
+        serving: rollout?.step.serve ?? deployment.status?.revision?.serving ?? target,
+        configDigest: routerConfigDigest(routerConfig(deployment)),
+        applied: applied.map(({ object }) => object),
+        probeProblem: rollout?.probeProblem,
+        stalled,
+        now: this.#now(),
+      },
+      signal,
+    );
+    const status = this.#holdRouting(deployment, computeStatus(observation, deployment.status));
+    await this.#write(deployment, status, signal);
+    return { requeueAfterMs: isTrue(status.conditions, 'Reconciling') ? pollMs.whileRollingOut : pollMs.steady };
+  };
+
+  /** The templates pinned for this spec, or freshly rendered ones (ADR 1). */
+  #templates(deployment: Live<R2RDeployment>): PodTemplates | { readonly problem: Problem } {
+    const { caches, render } = this.#options;
+    const name = templateRecordName(deployment.metadata.name, templateKey(deployment.spec));
+    const record = caches.records.get({ namespace: deployment.metadata.namespace, name });
+    if (record?.data) return record.data as PodTemplates;
+    try {
+      return podTemplates(deployment, render);
+    } catch (error) {
+      if (!(error instanceof OverlayError)) throw error;
+      return { problem: { reason: reasons.specInvalid, message: error.message } };
+    }
+  }
+
+  async #applyRevision(
+    deployment: Live<R2RDeployment>,
+    revision: string,
+    templates: PodTemplates,
+    signal: AbortSignal,
+  ): Promise<AppliedChild[]> {
+    const { render } = this.#options;
+    const { slm, llm } = deployment.spec;
+    const input = { deployment, revision, templates, config: routerConfig(deployment), replicas: { slm: slm.replicas, llm: llm.replicas } };
+    const desired = [templateRecord(deployment, revision, templates), ...revisionChildren(input, render)];
+    const applied: AppliedChild[] = [];
+    for (const manifest of desired) {
+      const child = await applyChild(this.#options, deployment, manifest, signal);
+      noteChild(this.#options.recorder, deployment, child);
+      applied.push(child);
+    }
+    const wanted = new Set(desired.map(({ kind, metadata }) => `${kind}/${metadata.name}`));
+    const isLeftOver = ({ type, object }: { type: ResourceType; object: Live }): boolean =>
+      type.kind !== 'ControllerRevision' && !wanted.has(`${type.kind}/${object.metadata.name}`);
+    await retireRevision(this.#options, deployment, revision, isLeftOver, signal);
+    return applied;
+  }
+
+  /** Moves the endpoint and takes old revisions down, as far as it is time for that. */
+  async #rollOut(
+    deployment: Live<R2RDeployment>,
+    target: string,
+    applied: readonly AppliedChild[],
+    signal: AbortSignal,
+  ): Promise<{ step: RolloutStep; probeProblem: string | undefined; stalled: Problem | undefined }> {
+    const { caches, routers } = this.#options;
+    const { namespace, name, uid } = deployment.metadata;
+    const endpoint = caches.services.get({ namespace, name });
+    const serving = endpoint?.spec?.selector?.[labelKeys.revision];
+    const revisions = revisionStates(
+      caches,
+      deployment,
+      target,
+      applied.map(({ object }) => object),
+    );
+    let step = rolloutStep({ target, serving, revisions, probed: false });
+    let probeProblem: string | undefined;
+    if (step.probe) {
+      const address = revisions.find(({ revision }) => revision === target)?.routerAddresses[0];
+      const model = deployment.spec.router.modelName ?? name;
+      probeProblem = address
+        ? await routers.probe(address, model, deployment.spec.llm.replicas > 0, signal)
+        : 'no router of the new revision has an address yet';
+      step = rolloutStep({ target, serving, revisions, probed: probeProblem === undefined });
+    }
+    try {
+      const child = await applyChild(this.#options, deployment, endpointService(deployment, step.serve), signal);
+      noteChild(this.#options.recorder, deployment, child);
+    } catch (error) {
+      if (!(error instanceof ChildRefusedError)) throw error;
+      return { step, probeProblem, stalled: error.problem };
+    }
+    for (const { revision, what } of step.retire) {
+      await retireRevision(
+        this.#options,
+        deployment,
+        revision,
+        ({ type, object }) => what === 'everything' || isRouterDeployment(type.kind, object),
+        signal,
+      );
+    }
+    if (step.serve === target && step.retire.length === 0) await this.#dropOldRecords(deployment, uid, signal);
+    return { step, probeProblem, stalled: undefined };
+  }
+
+  /** Records of this revision that a change of the router's image has replaced. */
+  async #dropOldRecords(deployment: Live<R2RDeployment>, uid: string, signal: AbortSignal): Promise<void> {
+    const current = templateRecordName(deployment.metadata.name, templateKey(deployment.spec));
+    for (const { type, object } of childrenOf(this.#options.caches, uid)) {
+      if (type.kind !== 'ControllerRevision' || object.metadata.name === current) continue;
+      const { namespace, name } = object.metadata;
+      await this.#options.client.delete(type, { namespace, name }, { uid: object.metadata.uid, signal });
+    }
+  }
+
+  /** Keeps the routing numbers of the status before until they are old enough to be written again. */
+  #holdRouting(deployment: Live<R2RDeployment>, next: R2RDeploymentStatus): R2RDeploymentStatus {
+    const { uid } = deployment.metadata;
+    const nowMs = this.#now().getTime();
+    const previous = deployment.status;
+    if (!previous?.routing || nowMs - (this.#routingWritten.get(uid) ?? -Infinity) >= routingWriteMs) {
+      if (next.routing) this.#routingWritten.set(uid, nowMs);
+      return next;
+    }
+    const { llmRatio, tokensPerSecond, params } = previous.summary ?? {};
+    return {
+      ...next,
+      routing: previous.routing,
+      summary: {
+        ...next.summary,
+        ...(llmRatio !== undefined && { llmRatio }),
+        ...(tokensPerSecond !== undefined && { tokensPerSecond }),
+        ...(params !== undefined && { params }),
+      },
+    };
+  }
+
+  /** Nothing can be rendered: children keep running as they are, the status says why. */
+  async #stall(live: Live<R2RDeployment>, problem: Problem, signal: AbortSignal): Promise<Result> {
+    const generation = live.metadata.generation ?? 0;
+    const status: R2RDeploymentStatus = {
+      ...live.status,
+      observedGeneration: generation,
+      conditions: setConditions(
+        live.status?.conditions,
+        [
+          { type: 'Ready', status: 'False', ...problem },
+          { type: 'Reconciling', status: 'False', reason: problem.reason, message: 'see condition Stalled' },
+          { type: 'Stalled', status: 'True', ...problem },
+        ],
+        generation,
+        this.#now(),
+      ),
+    };
+    await this.#write(live, status, signal);
+    return {};
+  }
+
+  async #write(live: Live<R2RDeployment>, status: R2RDeploymentStatus, signal: AbortSignal): Promise<void> {
+    const written = await ensureStatus(this.#options.client, r2rDeployments, status, live, { signal });
+    if (written) noteChanges(this.#options.recorder, live, live.status, status);
+  }
+
+  #now(): Date {
+    return this.#options.now?.() ?? new Date();
+  }
+}
+
+function isRouterDeployment(kind: string, { metadata }: Live): boolean {
+  return kind === 'Deployment' && metadata.labels?.[labelKeys.component] === 'slm';
+}

@@ -1,0 +1,133 @@
+import { endpointURL, labelKeys, revisionNames, selectorLabels, toSelector } from '../api/names.ts';
+import type { R2RDeployment } from '../api/r2rdeployment.ts';
+import type { RouterStatus } from '../api/router-status.ts';
+import type { Live } from '../kube/index.ts';
+import type { Deployment, Pod } from '../kube/resources.ts';
+import { podsOfInstance } from './caches.ts';
+import type { Caches } from './caches.ts';
+import type { Problem } from './pod-problem.ts';
+import { readyEngines, roleState, routerAddresses, routerState } from './role-state.ts';
+import type { RevisionState } from './rollout.ts';
+import type { RouterClient } from './router-client.ts';
+import { aggregateRouting } from './routing.ts';
+import type { Observation, ReplicaCount } from './status.ts';
+
+/** A revision's state, and where its routers can be reached. */
+export interface ReachableRevision extends RevisionState {
+  readonly routerAddresses: readonly string[];
+}
+
+/**
+ * Every revision that has a Deployment or pods, and the target in any case.
+ *
+ * @param applied - children as this reconcile left them: newer than the cache
+ */
+export function revisionStates(
+  caches: Caches,
+  deployment: Live<R2RDeployment>,
+  target: string,
+  applied: readonly Live[],
+): ReachableRevision[] {
+  const all = deploymentsOf(caches, deployment, applied);
+  const pods = podsOfInstance(caches, deployment.metadata);
+  const present = new Set([target, ...[...all, ...pods].flatMap(({ metadata }) => metadata.labels?.[labelKeys.revision] ?? [])]);
+  return [...present].map((revision) => {
+    const names = revisionNames(deployment.metadata.name, revision);
+    const find = (name: string): Live<Deployment> | undefined => all.find(({ metadata }) => metadata.name === name);
+    const slmPods = select(pods, revision, 'slm');
+    const [slm, llm] = [find(names.slm), find(names.llm)];
+    // an old revision is measured by its own replica counts: the present spec speaks of the target
+    const wanted = (child: Live<Deployment> | undefined, spec: number): number =>
+      revision === target ? spec : (child?.spec?.replicas ?? 0);
+    const roles = [
+      roleState(wanted(slm, deployment.spec.slm.replicas), slm, slmPods),
+      roleState(wanted(llm, deployment.spec.llm.replicas), llm, select(pods, revision, 'llm')),
+    ];
+    return {
+      revision,
+      complete: roles.every(({ complete }) => complete),
+      routerPods: slmPods.length,
+      routerAddresses: routerAddresses(slmPods),
+    };
+  });
+}
+
+export interface ReconcileOutcome {
+  readonly deployment: Live<R2RDeployment>;
+  readonly target: string;
+  readonly serving: string;
+  readonly configDigest: string;
+  readonly applied: readonly Live[];
+  readonly probeProblem: string | undefined;
+  readonly stalled: Problem | undefined;
+  readonly now: Date;
+}
+
+/** Looks at the target's children and asks all routers for their status. */
+export async function observe(
+  { caches, routers }: { readonly caches: Caches; readonly routers: RouterClient },
+  outcome: ReconcileOutcome,
+  signal: AbortSignal,
+): Promise<Observation> {
+  const { deployment, target, applied } = outcome;
+  const { name, namespace = 'default', generation = 0 } = deployment.metadata;
+  const all = deploymentsOf(caches, deployment, applied);
+  const pods = podsOfInstance(caches, deployment.metadata);
+  const names = revisionNames(name, target);
+  const slmPods = select(pods, target, 'slm');
+  const find = (child: string): Live<Deployment> | undefined => all.find(({ metadata }) => metadata.name === child);
+
+  const addresses = routerAddresses(slmPods);
+  const answers = await Promise.all(addresses.map((address) => routers.status(address, signal)));
+  const others = routerAddresses(pods.filter((pod) => pod.metadata.labels?.[labelKeys.component] === 'slm' && !slmPods.includes(pod)));
+  const otherAnswers = await Promise.all(others.map((address) => routers.status(address, signal)));
+  const known = answers.filter((answer): answer is RouterStatus => answer !== undefined);
+  return {
+    generation,
+    now: outcome.now,
+    endpoint: endpointURL(name, namespace),
+    selector: toSelector(selectorLabels(name, undefined, 'llm')),
+    target,
+    serving: outcome.serving,
+    oldRevisions: [...all, ...pods].some(({ metadata }) => metadata.labels?.[labelKeys.revision] !== target),
+    slm: roleState(deployment.spec.slm.replicas, find(names.slm), slmPods),
+    llm: roleState(deployment.spec.llm.replicas, find(names.llm), select(pods, target, 'llm')),
+    router: routerState(deployment.spec.slm.replicas, slmPods),
+    readyEngines: readyEngines(slmPods),
+    total: { slm: count(all, target, 'slm'), llm: count(all, target, 'llm') },
+    configDigest: outcome.configDigest,
+    routers: known,
+    unreachableRouters: answers.length - known.length,
+    routing: aggregateRouting([...known, ...otherAnswers.filter((answer) => answer !== undefined)], deployment.status?.routing),
+    probeProblem: outcome.probeProblem,
+    stalled: outcome.stalled,
+  };
+}
+
+function deploymentsOf(caches: Caches, owner: Live<R2RDeployment>, applied: readonly Live[]): Live<Deployment>[] {
+  const fresh = applied.filter((object): object is Live<Deployment> => object.kind === 'Deployment');
+  const cached = caches.deployments
+    .ownedBy(owner.metadata.uid)
+    .filter(({ metadata }) => !fresh.some((each) => each.metadata.uid === metadata.uid));
+  return [...fresh, ...cached];
+}
+
+function select(pods: readonly Live<Pod>[], revision: string, component: 'slm' | 'llm'): Live<Pod>[] {
+  return pods.filter(
+    ({ metadata }) => metadata.labels?.[labelKeys.revision] === revision && metadata.labels[labelKeys.component] === component,
+  );
+}
+
+function count(all: readonly Live<Deployment>[], target: string, component: 'slm' | 'llm'): ReplicaCount {
+  const ofRole = all.filter(({ metadata }) => metadata.labels?.[labelKeys.component] === component);
+  const sum = (of: (status: NonNullable<Deployment['status']>) => number | undefined, list = ofRole): number =>
+    list.reduce((total, { status }) => total + (status ? (of(status) ?? 0) : 0), 0);
+  return {
+    replicas: sum(({ replicas }) => replicas),
+    readyReplicas: sum(({ readyReplicas }) => readyReplicas),
+    updatedReplicas: sum(
+      ({ updatedReplicas }) => updatedReplicas,
+      ofRole.filter(({ metadata }) => metadata.labels?.[labelKeys.revision] === target),
+    ),
+  };
+}

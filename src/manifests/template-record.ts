@@ -1,0 +1,24 @@
+import { labels, templateRecordName } from '../api/names.ts';
+import { ownerReference } from '../api/r2rdeployment.ts';
+import type { R2RDeployment } from '../api/r2rdeployment.ts';
+import { templateKey } from '../api/revision.ts';
+import type { JsonObject, KubeObject } from './json.ts';
+import type { PodTemplates } from './pod-templates.ts';
+
+/** The ControllerRevision that pins the pod templates of a spec (ADR 1). Its data never changes: another spec has another name. */
+export function templateRecord(deployment: R2RDeployment, revision: string, templates: PodTemplates): KubeObject {
+  const { name, namespace = 'default' } = deployment.metadata;
+  const record: JsonObject = {
+    apiVersion: 'apps/v1',
+    kind: 'ControllerRevision',
+    metadata: {
+      name: templateRecordName(name, templateKey(deployment.spec)),
+      namespace,
+      labels: labels(name, revision),
+      ownerReferences: [{ ...ownerReference(deployment) }],
+    },
+    revision: 1,
+    data: { slm: templates.slm, llm: templates.llm },
+  };
+  return record as KubeObject;
+}
