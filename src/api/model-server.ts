@@ -63,7 +63,7 @@ const model = z
   )
   .describe(
     'The model folder (config.json, model.safetensors, tokenizer.json as Hugging Face writes them): `pvc://<claim>/<path>`, a folder on a ' +
-      'PersistentVolumeClaim of the same namespace, mounted read-only at `/models/<claim>`; or an absolute path in the image. ' +
+      'PersistentVolumeClaim of the same namespace, mounted read-only at `/models/<claim>`; or an absolute path, which the images of engine and router must both have. ' +
       'SLM and LLM must share one tokenizer.',
   );
 
@@ -79,7 +79,16 @@ export const image = z
   );
 
 const quantities = z
-  .record(z.string(), z.union([z.int(), z.string().max(32)]))
+  .record(
+    z.string(),
+    z.union([z.int(), z.string()]).meta({
+      maxLength: 32,
+      ...rules({
+        rule: 'type(self) == int ? int(self) >= 0 : isQuantity(string(self))',
+        message: 'resources: must be a quantity such as 2, 500m or 4Gi',
+      }),
+    }),
+  )
   .meta({ maxProperties: 16 })
   .optional();
 
@@ -109,7 +118,7 @@ export const podTemplate = z
       .meta(freeForm)
       .optional()
       .describe(
-        'A partial PodSpec. Containers, volumes and variables are merged by name, mounts by path; null or `$patch: delete` removes.',
+        'A partial PodSpec. Containers, volumes and variables are merged by name, mounts by path; `$patch: delete` in a list element removes it, `$patch: replace` in a map takes it as it is.',
       ),
   })
   .optional();

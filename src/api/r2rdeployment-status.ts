@@ -40,11 +40,7 @@ export const statusSchema = z.object({
     .object({
       ratio: z.number().min(0).max(1).describe('Tokens supplied by the LLM / all tokens.'),
       tokensPerSecond: z.number().min(0).describe('Tokens emitted a second, all routers together.'),
-      averageActivatedParams: z
-        .number()
-        .min(0)
-        .optional()
-        .describe('Parameters used for a token on average: SLM + ratio x LLM.'),
+      averageActivatedParams: z.number().min(0).optional().describe('Parameters used for a token on average: SLM + ratio x LLM.'),
     })
     .optional()
     .describe('Over the last minute, two significant digits.'),

@@ -1,0 +1,98 @@
+import { ApiObject } from 'cdk8s';
+import type { Chart } from 'cdk8s';
+import { k8s } from 'cdk8s-plus-27';
+import { canonicalJson } from '../api/canonical-json.ts';
+import { endpointServiceName, labelKeys, labels, ports, revisionNames, selectorLabels } from '../api/names.ts';
+import type { Component } from '../api/names.ts';
+import { ownerReference } from '../api/r2rdeployment.ts';
+import type { R2RDeployment } from '../api/r2rdeployment.ts';
+import { routerConfigKey } from '../api/router-config.ts';
+import type { RouterConfig } from '../api/router-config.ts';
+import type { JsonObject, KubeObject } from './json.ts';
+import { addNetworkPolicies } from './network-policies.ts';
+import type { RenderOptions } from './options.ts';
+import type { PodTemplates } from './pod-templates.ts';
+import { addRouterAccess } from './router-access.ts';
+import { synthesize } from './synthesis.ts';
+
+export interface RevisionInput {
+  /** The resource, whose spec is the one this revision came from: during a roll-out the old revision's children follow the old spec. */
+  readonly deployment: R2RDeployment;
+  readonly revision: string;
+  /** As pinned for this revision, not necessarily as this version would render them. */
+  readonly templates: PodTemplates;
+  readonly config: RouterConfig;
+  readonly replicas: { readonly slm: number; readonly llm: number };
+}
+
+/**
+ * All children of one revision, in the order to apply them: what pods need comes before the pods. Pure and deterministic. The
+ * NetworkPolicies are missing from the list when the spec switches them off; the caller deletes what is no longer in it.
+ */
+export function revisionChildren(input: RevisionInput, options: RenderOptions): readonly KubeObject[] {
+  const { deployment, revision, templates, config } = input;
+  const { name } = deployment.metadata;
+  const names = revisionNames(name, revision);
+  return synthesize(scope(deployment, revision), (chart) => {
+    addRouterAccess(chart, name, revision);
+    new k8s.KubeConfigMap(chart, 'router-config', {
+      metadata: { name: names.router },
+      data: { [routerConfigKey]: canonicalJson(config) },
+    });
+    if (deployment.spec.networkPolicy.enabled) addNetworkPolicies(chart, deployment, revision, options);
+    new k8s.KubeService(chart, 'llm-service', {
+      metadata: { name: names.llm, labels: { [labelKeys.component]: 'llm' } },
+      spec: {
+        clusterIp: 'None',
+        selector: selectorLabels(name, revision, 'llm'),
+        ports: [{ name: 'engine', port: ports.engine, targetPort: k8s.IntOrString.fromString('engine'), protocol: 'TCP' }],
+      },
+    });
+    addDeployment(chart, 'llm', input, templates.llm);
+    addDeployment(chart, 'slm', input, templates.slm);
+  });
+}
+
+/** The endpoint Service, on the pods of the revision that serves. It belongs to no revision: it moves from one to the next. */
+export function endpointService(deployment: R2RDeployment, servingRevision: string): KubeObject {
+  const { metadata, spec } = deployment;
+  const [service] = synthesize(scope(deployment), (chart) => {
+    new k8s.KubeService(chart, 'endpoint', {
+      metadata: { name: endpointServiceName(metadata.name), ...(spec.service.annotations && { annotations: spec.service.annotations }) },
+      spec: {
+        type: spec.service.type,
+        selector: selectorLabels(metadata.name, servingRevision, 'slm'),
+        ports: [
+          { name: 'http', port: ports.service, targetPort: k8s.IntOrString.fromString('http'), protocol: 'TCP', appProtocol: 'http' },
+        ],
+      },
+    });
+  });
+  if (!service) throw new TypeError('cdk8s rendered no endpoint Service');
+  return service;
+}
+
+function scope(deployment: R2RDeployment, revision?: string) {
+  const { name, namespace = 'default' } = deployment.metadata;
+  return { namespace, labels: labels(name, revision), owner: { ...ownerReference(deployment) } };
+}
+
+/** A plain ApiObject: cdk8s's typed Deployment would drop the sidecar's restartPolicy, which is newer than its Kubernetes 1.27. */
+function addDeployment(chart: Chart, role: Component, { deployment, revision, replicas }: RevisionInput, template: JsonObject): void {
+  const { metadata } = deployment;
+  new ApiObject(chart, `${role}-deployment`, {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: revisionNames(metadata.name, revision)[role], labels: { [labelKeys.component]: role } },
+    spec: {
+      replicas: replicas[role],
+      selector: { matchLabels: selectorLabels(metadata.name, revision, role) },
+      // Within a revision only the router's image or resources change the pods: never a gap, one pod more for a while.
+      strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
+      // Above the engine's start-up time, so that a slow start is not reported as a failure.
+      progressDeadlineSeconds: 1500,
+      revisionHistoryLimit: 2,
+      template,
+    },
+  });
+}

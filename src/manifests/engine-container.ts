@@ -1,0 +1,114 @@
+import { containers, ports } from '../api/names.ts';
+import type { Component } from '../api/names.ts';
+import type { ModelServer } from '../api/model-server.ts';
+import { containerDefaults, env, fieldEnv, httpProbe, quantities } from './container.ts';
+import type { JsonObject } from './json.ts';
+import { modelMounts, modelSource } from './model-source.ts';
+import { defaultSglangImage } from './options.ts';
+import type { RenderOptions } from './options.ts';
+
+const home = '/home/r2r';
+const gpu = 'nvidia.com/gpu';
+
+/** SGLang writes caches in many places; the root file system is read-only, so each is sent to the emptyDir at HOME. */
+const sglangEnv: Readonly<Record<string, string>> = {
+  HOME: home,
+  // The image has no entry for our user in /etc/passwd, and PyTorch asks for a name.
+  USER: 'r2r',
+  XDG_CACHE_HOME: `${home}/.cache`,
+  HF_HOME: `${home}/.cache/huggingface`,
+  TRITON_CACHE_DIR: `${home}/.cache/triton`,
+  TORCHINDUCTOR_CACHE_DIR: `${home}/.cache/inductor`,
+  TORCH_EXTENSIONS_DIR: `${home}/.cache/torch-extensions`,
+  FLASHINFER_WORKSPACE_BASE: home,
+  CUDA_CACHE_PATH: `${home}/.cache/cuda`,
+  NUMBA_CACHE_DIR: `${home}/.cache/numba`,
+  SGLANG_CACHE_DIR: `${home}/.cache/sglang`,
+  SGLANG_DG_CACHE_DIR: `${home}/.cache/deep-gemm`,
+  OUTLINES_CACHE_DIR: `${home}/.cache/outlines`,
+  // Models come from a claim or the image: nothing is ever fetched, and a missing file is an error at once.
+  HF_HUB_OFFLINE: '1',
+  // Else /health generates a token, takes a second and fails under load.
+  SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION: 'false',
+};
+
+/** GPUs of one replica: 0 on CPU. Left out in the spec: 1 for the SLM, 2 for the LLM. */
+export function gpuCount(server: ModelServer, role: Component): number {
+  return server.engine === 'CPU' ? 0 : (server.tensorParallelSize ?? (role === 'slm' ? 1 : 2));
+}
+
+/** The container `engine`; in the SLM pod it becomes a native sidecar. */
+export function engineContainer(server: ModelServer, role: Component, options: RenderOptions): JsonObject {
+  const sglang = server.engine === 'SGLang';
+  const source = modelSource(server.model);
+  return {
+    name: containers.engine,
+    image: server.image ?? (sglang ? (options.sglangImage ?? defaultSglangImage) : options.routerImage),
+    ...(sglang && { command: ['python3', '-m', 'sglang.launch_server'] }),
+    args: sglang ? sglangArgs(server, role, source.path) : cpuArgs(server, role, source.path),
+    env: [fieldEnv('POD_IP', 'status.podIP'), ...(sglang ? env(sglangEnv) : [])],
+    ports: [{ name: 'engine', containerPort: ports.engine }],
+    // A 32B model is read from a cold volume and its CUDA graphs are captured: 20 minutes before giving up.
+    startupProbe: httpProbe('/ready', 'engine', { periodSeconds: 2, failureThreshold: 600, timeoutSeconds: 5 }),
+    readinessProbe: httpProbe('/ready', 'engine', { periodSeconds: 5, failureThreshold: 3, timeoutSeconds: 5 }),
+    livenessProbe: httpProbe('/health', 'engine', { periodSeconds: 10, failureThreshold: 6, timeoutSeconds: 5 }),
+    resources: engineResources(server, role),
+    volumeMounts: [
+      ...modelMounts([source]),
+      { name: 'tmp', mountPath: '/tmp' },
+      ...(sglang
+        ? [
+            { name: 'home', mountPath: home },
+            { name: 'shm', mountPath: '/dev/shm' },
+          ]
+        : []),
+    ],
+    ...containerDefaults,
+  };
+}
+
+/** The engine's volumes besides model claims. */
+export function engineVolumes(server: ModelServer): readonly JsonObject[] {
+  const tmp = { name: 'tmp', emptyDir: {} };
+  if (server.engine === 'CPU') return [tmp];
+  // NCCL exchanges tensors between the GPUs of a replica through shared memory.
+  return [tmp, { name: 'home', emptyDir: {} }, { name: 'shm', emptyDir: { medium: 'Memory', sizeLimit: '16Gi' } }];
+}
+
+/** GPU nodes are commonly tainted with the resource's name. */
+export function engineTolerations(server: ModelServer, role: Component): JsonObject {
+  return gpuCount(server, role) > 0 ? { tolerations: [{ key: gpu, operator: 'Exists', effect: 'NoSchedule' }] } : {};
+}
+
+/** Tunables first, then the user's arguments, which may override them, then those that must be as they are: the last one wins. */
+function sglangArgs(server: ModelServer, role: Component, modelPath: string): readonly string[] {
+  return [
+    // SGLang captures prefill graphs from 4 tokens on; a routed call carries one or two new ones.
+    ...['--cuda-graph-bs-prefill', '1', '2', '4', '8', '16', '32', '64'],
+    ...server.extraArgs,
+    ...['--model-path', modelPath, '--served-model-name', role, '--host', '$(POD_IP)', '--port', String(ports.engine)],
+    ...['--tp-size', String(server.tensorParallelSize ?? (role === 'slm' ? 1 : 2))],
+    ...(server.memFractionStatic === undefined ? [] : ['--mem-fraction-static', String(server.memFractionStatic)]),
+    ...(server.contextLength === undefined ? [] : ['--context-length', String(server.contextLength)]),
+    ...['--page-size', '1', '--enable-metrics'],
+    ...(role === 'slm' ? ['--enable-return-hidden-states'] : []),
+  ];
+}
+
+function cpuArgs(server: ModelServer, role: Component, modelPath: string): readonly string[] {
+  return [
+    'engine',
+    ...server.extraArgs,
+    ...['--model-path', modelPath, '--served-model-name', role, '--host', '$(POD_IP)', '--port', String(ports.engine)],
+    ...(server.contextLength === undefined ? [] : ['--context-length', String(server.contextLength)]),
+  ];
+}
+
+function engineResources(server: ModelServer, role: Component): JsonObject {
+  const { requests, limits } = quantities(server.resources);
+  const count = gpuCount(server, role);
+  return {
+    ...(requests && { requests }),
+    ...((limits ?? count > 0) && { limits: { ...limits, ...(count > 0 && { [gpu]: String(count) }) } }),
+  };
+}

@@ -1,0 +1,10 @@
+export { endpointService, revisionChildren } from './children.ts';
+export type { RevisionInput } from './children.ts';
+export type { Json, JsonObject, KubeObject } from './json.ts';
+export { defaultSglangImage, operatorLabels } from './options.ts';
+export type { RenderOptions } from './options.ts';
+export { OverlayError } from './overlay.ts';
+export { podTemplates } from './pod-templates.ts';
+export type { PodTemplates } from './pod-templates.ts';
+export { routerConfig } from './router-config.ts';
+export { templateRecord } from './template-record.ts';

@@ -1,0 +1,51 @@
+import type { Chart } from 'cdk8s';
+import { k8s } from 'cdk8s-plus-27';
+import { ports, revisionNames, selectorLabels } from '../api/names.ts';
+import type { R2RDeployment } from '../api/r2rdeployment.ts';
+import { operatorLabels } from './options.ts';
+import type { RenderOptions } from './options.ts';
+
+const namespaceName = 'kubernetes.io/metadata.name';
+
+/**
+ * Ingress of a revision's pods. SLM pods: anyone to the API, the operator (and the monitoring namespace) to the admin port; their engine
+ * port is open to no one, a pod always reaches itself. LLM pods: the routers of the same revision only. The kubelet's probes come from the
+ * node and are not subject to policies. Egress stays open: routers need the API server, whose address no selector can name.
+ */
+export function addNetworkPolicies(chart: Chart, deployment: R2RDeployment, revision: string, options: RenderOptions): void {
+  const { metadata, spec } = deployment;
+  const names = revisionNames(metadata.name, revision);
+  const routers = selectorLabels(metadata.name, revision, 'slm');
+  const { monitoringNamespace } = spec.networkPolicy;
+  const tcp = (port: number): k8s.NetworkPolicyPort => ({ protocol: 'TCP', port: k8s.IntOrString.fromNumber(port) });
+  new k8s.KubeNetworkPolicy(chart, 'slm-policy', {
+    metadata: { name: names.slm },
+    spec: {
+      podSelector: { matchLabels: routers },
+      policyTypes: ['Ingress'],
+      ingress: [
+        { ports: [tcp(ports.router)] },
+        {
+          from: [
+            {
+              namespaceSelector: { matchLabels: { [namespaceName]: options.operatorNamespace } },
+              podSelector: { matchLabels: { ...operatorLabels } },
+            },
+            ...(monitoringNamespace === undefined
+              ? []
+              : [{ namespaceSelector: { matchLabels: { [namespaceName]: monitoringNamespace } } }]),
+          ],
+          ports: [tcp(ports.admin)],
+        },
+      ],
+    },
+  });
+  new k8s.KubeNetworkPolicy(chart, 'llm-policy', {
+    metadata: { name: names.llm },
+    spec: {
+      podSelector: { matchLabels: selectorLabels(metadata.name, revision, 'llm') },
+      policyTypes: ['Ingress'],
+      ingress: [{ from: [{ podSelector: { matchLabels: routers } }], ports: [tcp(ports.engine)] }],
+    },
+  });
+}

@@ -1,0 +1,92 @@
+import { containers, labels, revisionNames } from '../api/names.ts';
+import type { Component } from '../api/names.ts';
+import type { PodTemplateOverlay } from '../api/model-server.ts';
+import type { R2RDeployment } from '../api/r2rdeployment.ts';
+import { revisionOf } from '../api/revision.ts';
+import { podSecurityContext } from './container.ts';
+import { engineContainer, engineTolerations, engineVolumes } from './engine-container.ts';
+import { isObject } from './json.ts';
+import type { JsonObject } from './json.ts';
+import { modelSource, modelVolumes } from './model-source.ts';
+import type { RenderOptions } from './options.ts';
+import { OverlayError, mergePodSpec } from './overlay.ts';
+import { routerContainer, routerVolumes } from './router-container.ts';
+
+/** `template` of the two Deployments of a revision. */
+export interface PodTemplates {
+  readonly slm: JsonObject;
+  readonly llm: JsonObject;
+}
+
+/** A router finishes the answers it has begun; an LLM call is one token, or one prefill. */
+const gracePeriodSeconds = { slm: 600, llm: 90 } as const;
+
+/**
+ * Renders the pods of the deployment's present spec, overlays merged. Pure: equal spec and options give equal templates. The operator
+ * keeps the first result for a spec (ADR 1), so a change in here reaches running pods only with their next spec change.
+ * Throws `OverlayError` when an overlay cannot be merged or removes what the operator needs.
+ */
+export function podTemplates(deployment: R2RDeployment, options: RenderOptions): PodTemplates {
+  const { metadata, spec } = deployment;
+  const revision = revisionOf(spec);
+  const slm: JsonObject = {
+    serviceAccountName: revisionNames(metadata.name, revision).router,
+    ...podDefaults('slm'),
+    initContainers: [{ ...engineContainer(spec.slm, 'slm', options), restartPolicy: 'Always' }],
+    containers: [routerContainer(metadata.name, revision, spec, options)],
+    volumes: [...modelVolumes([modelSource(spec.slm.model), modelSource(spec.llm.model)]), ...engineVolumes(spec.slm), ...routerVolumes()],
+    ...engineTolerations(spec.slm, 'slm'),
+  };
+  const llm: JsonObject = {
+    ...podDefaults('llm'),
+    containers: [engineContainer(spec.llm, 'llm', options)],
+    volumes: [...modelVolumes([modelSource(spec.llm.model)]), ...engineVolumes(spec.llm)],
+    ...engineTolerations(spec.llm, 'llm'),
+  };
+  return {
+    slm: template(metadata.name, revision, 'slm', slm, spec.slm.podTemplate),
+    llm: template(metadata.name, revision, 'llm', llm, spec.llm.podTemplate),
+  };
+}
+
+function podDefaults(role: Component): JsonObject {
+  return {
+    automountServiceAccountToken: false,
+    enableServiceLinks: false,
+    securityContext: podSecurityContext,
+    terminationGracePeriodSeconds: gracePeriodSeconds[role],
+  };
+}
+
+function template(instance: string, revision: string, role: Component, rendered: JsonObject, overlay: PodTemplateOverlay = {}): JsonObject {
+  const path = `spec.${role}.podTemplate`;
+  const patch: unknown = overlay.spec ?? {};
+  if (!isObject(patch)) throw new OverlayError(`${path}.spec`, 'must be a partial PodSpec');
+  const spec = mergePodSpec(rendered, patch, `${path}.spec`);
+  assertComplete(spec, role, `${path}.spec`);
+  const { labels: userLabels, annotations: userAnnotations } = overlay.metadata ?? {};
+  const main = role === 'slm' ? containers.router : containers.engine;
+  return {
+    metadata: {
+      labels: { ...userLabels, ...labels(instance, revision, role) },
+      annotations: { 'kubectl.kubernetes.io/default-container': main, ...userAnnotations },
+    },
+    spec,
+  };
+}
+
+/** An overlay may change much, but without these containers, or with the engine as an ordinary init container, the pod can never start. */
+function assertComplete(spec: JsonObject, role: Component, path: string): void {
+  const named = (list: string, name: string) => {
+    const elements: unknown = spec[list];
+    return Array.isArray(elements) ? elements.filter(isObject).find((each) => each.name === name) : undefined;
+  };
+  const main = role === 'slm' ? containers.router : containers.engine;
+  if (!named('containers', main)) throw new OverlayError(`${path}.containers`, `must not remove the container "${main}"`);
+  if (role === 'slm' && named('initContainers', containers.engine)?.restartPolicy !== 'Always') {
+    throw new OverlayError(
+      `${path}.initContainers`,
+      `must leave the container "${containers.engine}" and its restartPolicy: Always, which makes it a sidecar`,
+    );
+  }
+}

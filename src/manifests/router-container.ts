@@ -1,0 +1,58 @@
+import { containers, ports, revisionNames } from '../api/names.ts';
+import type { R2RDeploymentSpec } from '../api/r2rdeployment.ts';
+import { containerDefaults, fieldEnv, httpProbe, quantities } from './container.ts';
+import type { JsonObject } from './json.ts';
+import { modelMounts, modelSource } from './model-source.ts';
+import type { RenderOptions } from './options.ts';
+
+const tokenVolume = 'kube-api-access';
+
+/** The container `router`, the main one of the SLM pod: the kubelet ends it before its sidecar, so that it drains with the SLM still there. */
+export function routerContainer(instance: string, revision: string, spec: R2RDeploymentSpec, options: RenderOptions): JsonObject {
+  const names = revisionNames(instance, revision);
+  const slm = modelSource(spec.slm.model);
+  const llm = modelSource(spec.llm.model);
+  return {
+    name: containers.router,
+    image: spec.router.image ?? options.routerImage,
+    args: [
+      'router',
+      ...['--slm-url', `http://$(POD_IP):${ports.engine}`],
+      ...['--slm-model-path', slm.path, '--llm-model-path', llm.path],
+      ...['--config-map', names.router, '--llm-service', names.llm, '--namespace', '$(POD_NAMESPACE)'],
+      ...['--port', String(ports.router), '--admin-port', String(ports.admin)],
+    ],
+    env: [fieldEnv('POD_IP', 'status.podIP'), fieldEnv('POD_NAMESPACE', 'metadata.namespace')],
+    ports: [
+      { name: 'http', containerPort: ports.router },
+      { name: 'admin', containerPort: ports.admin },
+    ],
+    startupProbe: httpProbe('/health', 'http', { periodSeconds: 2, failureThreshold: 60, timeoutSeconds: 5 }),
+    readinessProbe: httpProbe('/ready', 'http', { periodSeconds: 2, failureThreshold: 3, timeoutSeconds: 5 }),
+    livenessProbe: httpProbe('/health', 'http', { periodSeconds: 10, failureThreshold: 6, timeoutSeconds: 5 }),
+    resources: spec.router.resources ? quantities(spec.router.resources) : { requests: { cpu: '500m', memory: '512Mi' } },
+    volumeMounts: [
+      ...modelMounts([slm, llm]),
+      { name: 'router-tmp', mountPath: '/tmp' },
+      { name: tokenVolume, mountPath: '/var/run/secrets/kubernetes.io/serviceaccount', readOnly: true },
+    ],
+    ...containerDefaults,
+  };
+}
+
+/** The router's volumes besides model claims. The token is mounted into the router alone: an automatic mount would give it to the engine as well. */
+export function routerVolumes(): readonly JsonObject[] {
+  return [
+    { name: 'router-tmp', emptyDir: {} },
+    {
+      name: tokenVolume,
+      projected: {
+        sources: [
+          { serviceAccountToken: { path: 'token', expirationSeconds: 3607 } },
+          { configMap: { name: 'kube-root-ca.crt', items: [{ key: 'ca.crt', path: 'ca.crt' }] } },
+          { downwardAPI: { items: [{ path: 'namespace', fieldRef: { fieldPath: 'metadata.namespace' } }] } },
+        ],
+      },
+    },
+  ];
+}
