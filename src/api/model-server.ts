@@ -48,7 +48,7 @@ const model = z
       {
         rule: "!self.startsWith('hf://')",
         message:
-          'model: hf:// is not supported yet; put the model folder on a PersistentVolumeClaim and write pvc://<claim>/<path>, or give its absolute path in the image',
+          'model: hf:// is not supported yet; put the model folder on a PersistentVolumeClaim and write pvc://<claim>/<path>, or give an absolute path in the image',
       },
       {
         rule: "self.startsWith('hf://') || self.matches('^(pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?(/[A-Za-z0-9._@+-]+)*/?$') && self != '/'",
@@ -118,7 +118,8 @@ export const podTemplate = z
       .meta(freeForm)
       .optional()
       .describe(
-        'A partial PodSpec. Containers, volumes and variables are merged by name, mounts by path; `$patch: delete` in a list element removes it, `$patch: replace` in a map takes it as it is.',
+        'A partial PodSpec. Containers, volumes and variables are merged by name, mounts by path; other lists are replaced; ' +
+          'init containers of yours run before the engine. `$patch: delete` in a list element removes it, `$patch: replace` in a map takes the map as it is.',
       ),
   })
   .optional();
@@ -163,7 +164,7 @@ function modelServer(role: 'SLM' | 'LLM', tensorParallelSize: number) {
         .min(1)
         .max(16)
         .optional()
-        .describe(`GPUs of one ${role} replica, over which the model is split. Left out: ${tensorParallelSize}, and 1 for engine CPU.`),
+        .describe(`GPUs of one ${role} replica, over which the model is split. Left out: ${tensorParallelSize}${tensorParallelSize > 1 ? ', and 1 for engine CPU' : ''}.`),
       memFractionStatic: z
         .number()
         .min(0.05)
