@@ -116,9 +116,9 @@ export class KubeClient {
     return new KubeClient(new Transport(config, options.userAgent ?? options.fieldManager), options);
   }
 
-  /** Who apply and applyStatus act as by default: the managers whose fields are ours. */
-  get fieldManagers(): readonly string[] {
-    return [this.fieldManager, statusManager(this.fieldManager)];
+  /** Who `applyStatus` acts as by default. */
+  get statusManager(): string {
+    return `${this.fieldManager}-status`;
   }
 
   /** Address of the API server, for messages. */
@@ -180,7 +180,7 @@ export class KubeClient {
     const { namespace, name } = key;
     const body = { apiVersion: apiVersionOf(type), kind: type.kind, metadata: { namespace, name }, status };
     const path = resourcePath(type, { ...key, subresource: 'status' });
-    return this.#apply(type, path, body, { ...options, fieldManager: options.fieldManager ?? statusManager(this.fieldManager) });
+    return this.#apply(type, path, body, { ...options, fieldManager: options.fieldManager ?? this.statusManager });
   }
 
   /** Resolves to whether there was an object to delete; a missing one is no error. */
@@ -304,10 +304,6 @@ interface Request {
 interface Page<T extends KubeObject> {
   readonly items?: readonly Live<T>[] | null;
   readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string };
-}
-
-function statusManager(fieldManager: string): string {
-  return `${fieldManager}-status`;
 }
 
 function queryOf(parameters: Readonly<Record<string, string | number | boolean | undefined>>): string {

@@ -3,6 +3,7 @@ export * from './apply.ts';
 export * from './change-filter.ts';
 export * from './client.ts';
 export * from './clock.ts';
+export * from './contained.ts';
 export * from './controller.ts';
 export * from './errors.ts';
 export * from './events.ts';

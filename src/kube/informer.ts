@@ -169,7 +169,7 @@ export class Informer<T extends KubeObject> {
         await this.#watch(this.#version, lived, stop);
         this.#count('closed');
       } catch (error) {
-        if (stop.aborted) {
+        if (isAborted(stop)) {
           this.#count('stopped');
           return;
         }
@@ -225,7 +225,14 @@ export class Informer<T extends KubeObject> {
       lived.since = this.#lastHeard = performance.now();
     };
     const timeoutSeconds = Math.ceil(watchSeconds * (1 + Math.random()));
-    for await (const event of this.#client.watch(this.type, { ...this.#selection(), resourceVersion, timeoutSeconds, graceMs, onOpen, signal })) {
+    for await (const event of this.#client.watch(this.type, {
+      ...this.#selection(),
+      resourceVersion,
+      timeoutSeconds,
+      graceMs,
+      onOpen,
+      signal,
+    })) {
       this.#lastHeard = performance.now();
       this.#options.metrics?.informerEvents.inc({ resource: this.#resource, type: event.type });
       if (event.type === 'BOOKMARK') this.#version = event.resourceVersion;
@@ -253,12 +260,12 @@ export class Informer<T extends KubeObject> {
         const missed = [...new Set([...before.keys(), ...listed.keys()])].filter(
           (key) => before.get(key) === now.get(key) && now.get(key) !== listed.get(key),
         );
-        if (missed.length === 0 || stop.aborted) continue;
+        if (missed.length === 0 || isAborted(stop)) continue;
         this.#options.metrics?.cacheMisses.inc({ resource: this.#resource }, missed.length);
         this.#logger.error({ missed: missed.slice(0, 10), count: missed.length }, 'the watch missed changes, listing again');
         this.#distrust.abort();
       } catch (error) {
-        if (!stop.aborted) this.#logger.warn({ err: error }, 'resync failed');
+        if (!isAborted(stop)) this.#logger.warn({ err: error }, 'resync failed');
       }
     }
   }
@@ -271,7 +278,9 @@ export class Informer<T extends KubeObject> {
   /** What the cache keeps of an object: all but other managers' managedFields, which can be larger than the object itself. */
   #kept(object: Live<T>): Live<T> {
     const { managedFields, ...metadata } = object.metadata;
-    const ours = managedFields?.filter(({ manager = '', operation }) => operation === 'Apply' && this.#client.fieldManagers.includes(manager));
+    const { fieldManager, statusManager } = this.#client;
+    const isOurs = (manager = ''): boolean => manager === fieldManager || manager === statusManager;
+    const ours = managedFields?.filter(({ manager, operation }) => operation === 'Apply' && isOurs(manager));
     return deepFreeze({ ...object, metadata: ours?.length ? { ...metadata, managedFields: ours } : metadata });
   }
 
@@ -308,4 +317,9 @@ function call<T extends KubeObject>(handler: InformerHandler<T>, change: Change<
     case 'delete':
       return handler.onDelete?.(change.before);
   }
+}
+
+/** A call, because TypeScript takes `aborted` for unchangeable once it was looked at. */
+function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
 }
