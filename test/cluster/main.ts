@@ -3,6 +3,7 @@ import { totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { ensureCluster, openCluster, type Cluster } from './cluster.ts';
 import { down } from './down.ts';
+import { buildableImages, loadImages } from './images.ts';
 import { assertCanRun, thisMachine } from './prerequisites.ts';
 import { stderrProgress } from './progress.ts';
 import { settings } from './settings.ts';
@@ -51,6 +52,12 @@ async function main(argv: readonly string[]): Promise<void> {
     if (!(await down(progress))) console.log('There is no local cluster.');
   } else if (command === 'status') {
     console.log(await status(await openCluster(options)));
+  } else if (command === 'images') {
+    const cluster = await openCluster(options);
+    const unknown = positionals.slice(1).filter((name) => !buildableImages.some((each) => each === name));
+    if (unknown.length > 0) throw new Error(`there is no image ${unknown.join(', ')}; there are ${buildableImages.join(', ')}`);
+    const names = buildableImages.filter((name) => positionals.length === 1 || positionals.includes(name));
+    console.log((await loadImages(cluster, names, progress)).join('\n'));
   } else {
     throw new Error(`there is no command "${command}"\n\n${usage}`);
   }
