@@ -66,9 +66,12 @@ async function makeEnvironment(): Promise<Environment> {
     cluster,
     get,
     deployment,
-    apply: async (object) => void (await cluster.kubectl(['apply', '--filename', '-'], { input: JSON.stringify(object) })),
-    patch: async (namespace, name, patch) =>
-      void (await cluster.kubectl(['patch', 'r2r', name, '--namespace', namespace, '--type=merge', '--patch', JSON.stringify(patch)])),
+    apply: async (object) => {
+      await cluster.kubectl(['apply', '--filename', '-'], { input: JSON.stringify(object) });
+    },
+    patch: async (namespace, name, patch) => {
+      await cluster.kubectl(['patch', 'r2r', name, '--namespace', namespace, '--type=merge', '--patch', JSON.stringify(patch)]);
+    },
     condition: (namespace, name, type, want, timeoutMs) => {
       let seen: Condition | undefined;
       return eventually(`${name} ${type}=${want.status} ${want.reason ?? ''}`, timeoutMs, async () => {
