@@ -164,11 +164,18 @@ function modelServer(role: 'SLM' | 'LLM', tensorParallelSize: number) {
         .min(1)
         .max(16)
         .optional()
-        .describe(`GPUs of one ${role} replica, over which the model is split. Left out: ${tensorParallelSize}${tensorParallelSize > 1 ? ', and 1 for engine CPU' : ''}.`),
+        .describe(
+          `GPUs of one ${role} replica, over which the model is split. Left out: ${tensorParallelSize}${tensorParallelSize > 1 ? ', and 1 for engine CPU' : ''}.`,
+        ),
       memFractionStatic: z
         .number()
-        .min(0.05)
-        .max(0.95)
+        .meta(
+          // Not minimum and maximum: the API server prints bounds as whole numbers, "should be less than or equal to 0".
+          rules({
+            rule: 'self >= 0.05 && self <= 0.95',
+            message: 'memFractionStatic: must be a share of GPU memory from 0.05 to 0.95, such as 0.8',
+          }),
+        )
         .optional()
         .describe("Share of the GPU's free memory for weights and KV cache. Left out: SGLang decides."),
       contextLength: z

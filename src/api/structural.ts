@@ -83,7 +83,8 @@ export function structural(schema: unknown, path = ''): StructuralSchema {
   }
   if (node.items !== undefined) result.items = structural(node.items, join(path, '[]'));
   for (const [key, value] of Object.entries(node)) if (key.startsWith('x-kubernetes-')) result[key] = value;
-  if (result.type === undefined && result['x-kubernetes-int-or-string'] === undefined) throw new NotStructuralError(path, 'has no type');
+  if (Array.isArray(node.type)) throw new NotStructuralError(path, `a field has one type, not ${node.type.join(' or ')}`);
+  if (typeof node.type !== 'string' && !node['x-kubernetes-int-or-string']) throw new NotStructuralError(path, 'has no type');
   return result;
 }
 

@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import type { R2RDeploymentSpecInput } from '../../src/api/r2rdeployment.ts';
+import { revisionNames, templateRecordName } from '../../src/api/names.ts';
+import { maxNameLength, specSchema } from '../../src/api/r2rdeployment.ts';
+import { revisionOf, templateKey } from '../../src/api/revision.ts';
+import { routerConfigDigest } from '../../src/api/router-config.ts';
+import { routerConfig } from '../../src/manifests/index.ts';
+import { set, stored } from './deployments.ts';
+
+const base: R2RDeploymentSpecInput = { slm: { model: '/models/slm' }, llm: { model: '/models/llm' } };
+
+function changed(path: string, value: unknown) {
+  const input = structuredClone(base);
+  set(input, path, value);
+  return specSchema.parse(input);
+}
+
+describe('the revision', () => {
+  const original = specSchema.parse(base);
+
+  it('is 8 hexadecimal digits and stays the same from release to release', () => {
+    assert.equal(revisionOf(original), '8efc494b');
+    assert.equal(templateKey(original), 'e86aff22');
+  });
+
+  const sameRevision: readonly (readonly [string, unknown])[] = [
+    ['slm.replicas', 3],
+    ['llm.replicas', 0],
+    ['llm.engine', 'SGLang'],
+    ['slm.extraArgs', []],
+    ['router.strategy', 'llm'],
+    ['router.threshold', 1],
+    ['router.maxDraftTokens', 2],
+    ['router.modelName', 'other'],
+    ['service.type', 'LoadBalancer'],
+    ['networkPolicy.enabled', false],
+  ];
+  for (const [path, value] of sameRevision) {
+    it(`stays when ${path} becomes ${JSON.stringify(value)}, which restarts no pod`, () => {
+      assert.equal(revisionOf(changed(path, value)), revisionOf(original));
+      assert.equal(templateKey(changed(path, value)), templateKey(original));
+    });
+  }
+
+  const newRevision: readonly (readonly [string, unknown])[] = [
+    ['slm.model', '/models/other'],
+    ['llm.model', '/models/other'],
+    ['llm.engine', 'CPU'],
+    ['llm.image', 'a:b'],
+    ['llm.tensorParallelSize', 4],
+    ['slm.memFractionStatic', 0.5],
+    ['slm.contextLength', 4096],
+    ['slm.extraArgs', ['--x']],
+    ['slm.resources.limits', { cpu: 1 }],
+    ['llm.podTemplate.spec', { nodeName: 'a' }],
+  ];
+  for (const [path, value] of newRevision) {
+    it(`changes with ${path}`, () => {
+      assert.notEqual(revisionOf(changed(path, value)), revisionOf(original));
+      assert.notEqual(templateKey(changed(path, value)), templateKey(original));
+    });
+  }
+
+  it('stays when the router has another image or other resources, but the templates are others', () => {
+    for (const spec of [changed('router.image', 'r:2'), changed('router.resources.limits', { memory: '1Gi' })]) {
+      assert.equal(revisionOf(spec), revisionOf(original));
+      assert.notEqual(templateKey(spec), templateKey(original));
+    }
+  });
+
+  it('tells SLM and LLM apart', () => {
+    assert.notEqual(revisionOf(specSchema.parse({ slm: base.llm, llm: base.slm })), revisionOf(original));
+  });
+
+  it('does not depend on the order of keys', () => {
+    const one = changed('slm.resources', { limits: { cpu: '1', memory: '1Gi' }, requests: { cpu: '1' } });
+    const other = changed('slm.resources', { requests: { cpu: '1' }, limits: { memory: '1Gi', cpu: '1' } });
+    assert.equal(revisionOf(one), revisionOf(other));
+  });
+
+  it('leaves room in every name for a Service and a label, at the longest name', () => {
+    const name = 'a'.repeat(maxNameLength);
+    const { slm, llm, router } = revisionNames(name, revisionOf(original));
+    const all = [slm, llm, router, templateRecordName(name, templateKey(original))];
+    for (const each of all) assert.ok(each.length <= 63, each);
+  });
+});
+
+describe('the router configuration', () => {
+  it('has the default threshold with strategy entropy and none with the others', () => {
+    assert.equal(routerConfig(stored('tiny', base)).threshold, 0.45);
+    assert.equal('threshold' in routerConfig(stored('tiny', { ...base, router: { strategy: 'slm' } })), false);
+  });
+
+  it('names the model after the resource unless told otherwise', () => {
+    assert.equal(routerConfig(stored('tiny', base)).modelName, 'tiny');
+    assert.equal(routerConfig(stored('tiny', { ...base, router: { modelName: 'r1' } })).modelName, 'r1');
+  });
+
+  it('has one digest for one content, and another for another', () => {
+    const config = routerConfig(stored('tiny', base), ['b', 'a']);
+    const reordered = Object.fromEntries(Object.entries(config).reverse()) as typeof config;
+    assert.equal(routerConfigDigest(reordered), routerConfigDigest(config));
+    assert.equal(routerConfigDigest(routerConfig(stored('tiny', base), ['a', 'b'])), routerConfigDigest(config));
+    assert.notEqual(routerConfigDigest({ ...config, maxDraftTokens: 9 }), routerConfigDigest(config));
+  });
+});

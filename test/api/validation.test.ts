@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import type { ApiServer } from './api-server.ts';
+import { apiServer, resourcePath } from './api-server.ts';
+import { manifest, set } from './deployments.ts';
+
+/** What a user got wrong: [sentence, path in the resource, value, what the message must name: the field and the fix]. */
+const wrong: readonly (readonly [string, string, unknown, readonly RegExp[]])[] = [
+  ['a name of 41 characters', 'metadata.name', 'a'.repeat(41), [/metadata\.name/, /at most 40 characters/, /shorter name/]],
+  ['a name that starts with a digit', 'metadata.name', '1-tiny', [/metadata\.name/, /must start with a letter/]],
+  ['a name with a dot', 'metadata.name', 'tiny.v1', [/metadata\.name/, /only lower-case letters, digits and -/]],
+  ['no spec', 'spec', undefined, [/spec: Required value/]],
+  ['no SLM', 'spec.slm', undefined, [/spec\.slm: Required value/]],
+  ['no LLM', 'spec.llm', undefined, [/spec\.llm: Required value/]],
+  ['no model', 'spec.slm.model', undefined, [/spec\.slm\.model: Required value/]],
+  ['an empty model', 'spec.llm.model', '', [/spec\.llm\.model/, /at least 1 chars/]],
+  ['a model on the Hub', 'spec.llm.model', 'hf://Qwen/Qwen3-8B', [/spec\.llm\.model/, /hf:\/\/ is not supported yet/, /write pvc:\/\//]],
+  ['a relative model path', 'spec.slm.model', 'models/slm', [/spec\.slm\.model/, /must be pvc:\/\/<claim>\/<path> or an absolute path/]],
+  ['the root folder as a model', 'spec.slm.model', '/', [/spec\.slm\.model/, /absolute path/]],
+  ['a model URL of another scheme', 'spec.slm.model', 's3://bucket/slm', [/spec\.slm\.model/, /must be pvc:\/\//]],
+  [
+    'a model path that leaves its folder',
+    'spec.llm.model',
+    'pvc://weights/../etc',
+    [/spec\.llm\.model/, /must not contain "\." or "\.\."/],
+  ],
+  ['a model path with a variable in it', 'spec.slm.model', '/models/$(HOME)', [/spec\.slm\.model/, /absolute path/]],
+  ['a claim in upper case', 'spec.llm.model', 'pvc://Weights/llm', [/spec\.llm\.model/, /pvc:\/\/<claim>/]],
+  ['a model path of 1,025 characters', 'spec.slm.model', `/${'a'.repeat(1024)}`, [/spec\.slm\.model/, /Too long/, /1024/]],
+  ['an unknown engine', 'spec.slm.engine', 'vLLM', [/spec\.slm\.engine/, /supported values: "SGLang", "CPU"/]],
+  ['an image with a space', 'spec.llm.image', 'sglang: latest', [/spec\.llm\.image/, /without white space/, /registry\.example/]],
+  ['an empty image', 'spec.router.image', '', [/spec\.router\.image/, /at least 1 chars/]],
+  ['two GPUs for the CPU engine', 'spec.slm.tensorParallelSize', 2, [/spec\.slm/, /tensorParallelSize/, /leave it out, or set it to 1/]],
+  ['GPU memory for the CPU engine', 'spec.slm.memFractionStatic', 0.5, [/spec\.slm/, /memFractionStatic/, /leave it out/]],
+  ['no GPU at all', 'spec.llm.tensorParallelSize', 0, [/spec\.llm\.tensorParallelSize/, /greater than or equal to 1/]],
+  ['17 GPUs', 'spec.llm.tensorParallelSize', 17, [/spec\.llm\.tensorParallelSize/, /less than or equal to 16/]],
+  ['all GPU memory', 'spec.llm.memFractionStatic', 1, [/spec\.llm\.memFractionStatic/, /from 0\.05 to 0\.95, such as 0\.8/]],
+  ['a context of 8 tokens', 'spec.llm.contextLength', 8, [/spec\.llm\.contextLength/, /greater than or equal to 16/]],
+  ['a negative replica count', 'spec.llm.replicas', -1, [/spec\.llm\.replicas/, /greater than or equal to 0/]],
+  ['101 replicas', 'spec.slm.replicas', 101, [/spec\.slm\.replicas/, /less than or equal to 100/]],
+  ['half a replica', 'spec.llm.replicas', 1.5, [/spec\.llm\.replicas/, /must be of type integer/]],
+  ['replicas in words', 'spec.llm.replicas', 'two', [/spec\.llm\.replicas/, /must be of type integer/]],
+  [
+    'an argument the operator sets',
+    'spec.llm.extraArgs',
+    ['--port', '1'],
+    [/spec\.llm\.extraArgs\[0\]/, /set by the operator; use the field/],
+  ],
+  ['an argument the operator sets, with =', 'spec.slm.extraArgs', ['--tp=2'], [/spec\.slm\.extraArgs\[0\]/, /tensorParallelSize/]],
+  ['the prefix cache switched off', 'spec.llm.extraArgs', ['-x', '--disable-radix-cache'], [/spec\.llm\.extraArgs\[1\]/, /leave it out/]],
+  ['an empty argument', 'spec.llm.extraArgs', [''], [/spec\.llm\.extraArgs\[0\]/, /at least 1 chars/]],
+  ['65 arguments', 'spec.llm.extraArgs', Array.from({ length: 65 }, () => '-v'), [/spec\.llm\.extraArgs/, /at most 64 items/]],
+  [
+    'GPUs among the limits',
+    'spec.llm.resources.limits',
+    { 'nvidia.com/gpu': 1 },
+    [/spec\.llm/, /resources\.limits: nvidia\.com\/gpu/, /set tensorParallelSize/],
+  ],
+  [
+    'GPUs among the requests',
+    'spec.llm.resources.requests',
+    { 'nvidia.com/gpu': '1' },
+    [/spec\.llm/, /resources\.requests/, /set tensorParallelSize/],
+  ],
+  [
+    'memory without a number',
+    'spec.slm.resources.limits',
+    { memory: 'much' },
+    [/spec\.slm\.resources\.limits\[memory\]/, /a quantity such as 2, 500m or 4Gi/],
+  ],
+  ['negative CPU', 'spec.router.resources.requests', { cpu: -1 }, [/spec\.router\.resources\.requests\[cpu\]/, /a quantity such as/]],
+  ['a pod overlay that is a list', 'spec.slm.podTemplate', [], [/spec\.slm\.podTemplate/, /must be of type object/]],
+  [
+    'a label of 64 characters',
+    'spec.llm.podTemplate.metadata.labels',
+    { a: 'x'.repeat(64) },
+    [/podTemplate\.metadata\.labels\.a/, /Too long/],
+  ],
+  ['an unknown strategy', 'spec.router.strategy', 'neural', [/spec\.router\.strategy/, /supported values: "entropy", "slm", "llm"/]],
+  [
+    'a threshold without entropy',
+    'spec.router.strategy',
+    'llm',
+    [/spec\.router/, /threshold: applies only to strategy entropy/, /remove threshold/],
+  ],
+  ['a negative threshold', 'spec.router.threshold', -0.1, [/spec\.router\.threshold/, /greater than or equal to 0/]],
+  ['a threshold above every entropy', 'spec.router.threshold', 5.1, [/spec\.router\.threshold/, /less than or equal to 5/]],
+  ['blocks of no token', 'spec.router.maxDraftTokens', 0, [/spec\.router\.maxDraftTokens/, /greater than or equal to 1/]],
+  ['blocks of 65 tokens', 'spec.router.maxDraftTokens', 65, [/spec\.router\.maxDraftTokens/, /less than or equal to 64/]],
+  [
+    'an unknown fallback',
+    'spec.router.onLLMUnavailable',
+    'Retry',
+    [/spec\.router\.onLLMUnavailable/, /supported values: "UseSLM", "Wait", "Fail"/],
+  ],
+  ['no patience at all', 'spec.router.llmTimeoutSeconds', 0, [/spec\.router\.llmTimeoutSeconds/, /greater than or equal to 1/]],
+  ['a model name with a space', 'spec.router.modelName', 'my model', [/spec\.router\.modelName/, /only letters, digits and/]],
+  [
+    'an unknown Service type',
+    'spec.service.type',
+    'ExternalName',
+    [/spec\.service\.type/, /supported values: "ClusterIP", "NodePort", "LoadBalancer"/],
+  ],
+  [
+    'a monitoring namespace with a dot',
+    'spec.networkPolicy.monitoringNamespace',
+    'a.b',
+    [/spec\.networkPolicy/, /must be a namespace name/],
+  ],
+];
+
+describe('the API server, given a wrong R2RDeployment', function () {
+  this.timeout(180_000);
+  let server: ApiServer;
+  let namespace: string;
+
+  before(async () => {
+    server = await apiServer();
+    namespace = await server.namespace('wrong');
+  });
+  after(() => server.close());
+
+  it('accepts the object the wrong ones are made from', async () => {
+    const { status, body } = await server.send('POST', `${resourcePath(namespace)}?fieldValidation=Strict`, manifest('right', namespace));
+    assert.equal(status, 201, body.message);
+  });
+
+  for (const [index, [sentence, path, value, expected]] of wrong.entries()) {
+    it(`refuses ${sentence}, naming the field and the fix`, async () => {
+      const object = manifest(`wrong-${index}`, namespace);
+      set(object, path, value);
+      const { status, body } = await server.send('POST', resourcePath(namespace), object);
+      assert.equal(status, 422, `it was answered ${status}: ${body.message ?? ''}`);
+      for (const pattern of expected) assert.match(body.message ?? '', pattern);
+    });
+  }
+
+  it('tells all that is wrong at once', async () => {
+    const object = manifest('all-wrong', namespace);
+    set(object, 'spec.slm.tensorParallelSize', 2);
+    set(object, 'spec.llm.model', 'hf://x/y');
+    set(object, 'spec.router.strategy', 'slm');
+    const { status, body } = await server.send('POST', resourcePath(namespace), object);
+    assert.equal(status, 422);
+    for (const pattern of [/tensorParallelSize/, /hf:\/\//, /threshold/]) assert.match(body.message ?? '', pattern);
+  });
+
+  it('refuses a misspelt field when asked to be strict, as kubectl asks', async () => {
+    const object = manifest('misspelt', namespace);
+    set(object, 'spec.llm.replica', 3);
+    set(object, 'spec.slm.podTemplate.containers', []);
+    const { status, body } = await server.send('POST', `${resourcePath(namespace)}?fieldValidation=Strict`, object);
+    assert.equal(status, 400);
+    assert.match(body.message ?? '', /unknown field "spec\.llm\.replica"/);
+    assert.match(body.message ?? '', /unknown field "spec\.slm\.podTemplate\.containers"/);
+  });
+});
