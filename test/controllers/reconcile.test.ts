@@ -1,0 +1,201 @@
+/** The controller against a real API server. There is no kubelet here: pods never start, and a test plays the Deployment controller's part. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Registry } from 'prom-client';
+import { parse } from 'yaml';
+import { customResourceDefinition } from '../../src/api/crd.ts';
+import { findCondition } from '../../src/api/conditions.ts';
+import type { R2RDeployment } from '../../src/api/r2rdeployment.ts';
+import { r2rDeployments } from '../../src/controllers/caches.ts';
+import { addR2RDeploymentController } from '../../src/controllers/r2rdeployment-controller.ts';
+import type { RouterClient } from '../../src/controllers/router-client.ts';
+import {
+  EventRecorder,
+  KubeClient,
+  KubeMetrics,
+  Manager,
+  configMaps,
+  customResourceDefinitions,
+  deployments,
+  namespaces,
+  services,
+  silentLogger,
+} from '../../src/kube/index.ts';
+import type { Live, Manifest } from '../../src/kube/index.ts';
+import { controlPlane } from '../cluster/control-plane.ts';
+import { eventually } from '../e2e/eventually.ts';
+
+/** No router runs here, so none answers. */
+const noRouters: RouterClient = {
+  status: () => Promise.resolve(undefined),
+  probe: () => Promise.resolve('no router'),
+  close: () => Promise.resolve(),
+};
+const name = 'demo';
+
+describe('the R2RDeployment controller on a real API server', function () {
+  this.timeout(180_000);
+  const stop = new AbortController();
+  let admin: KubeClient;
+  let operator: KubeClient;
+  let registry: Registry;
+  let running: Promise<void>;
+  let namespace: string;
+
+  before(async () => {
+    const plane = await controlPlane();
+    admin = KubeClient.fromConfig(plane.kubeConfig(), { fieldManager: 'a-person' });
+    await admin.apply(customResourceDefinitions, customResourceDefinition() as Manifest);
+    await eventually('the CRD is served', 30_000, async () => (await admin.list(r2rDeployments)).items.length >= 0);
+    registry = new Registry();
+    const metrics = new KubeMetrics(registry);
+    operator = KubeClient.fromConfig(plane.kubeConfig(), { fieldManager: 'r2r-operator', metrics });
+    const manager = new Manager({ client: operator, metrics });
+    addR2RDeploymentController(manager, {
+      client: operator,
+      recorder: new EventRecorder(admin, { controller: 'r2r.dev/operator', instance: 'test' }),
+      routers: noRouters,
+      render: { routerImage: 'registry.example/router:1', operatorNamespace: 'r2r-system' },
+      logger: silentLogger,
+      metrics,
+      concurrency: 2,
+    });
+    running = manager.run(stop.signal);
+  });
+
+  beforeEach(async () => {
+    namespace = `controller-${randomBytes(4).toString('hex')}`;
+    await admin.create(namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
+  });
+
+  after(async () => {
+    stop.abort();
+    await running;
+    await Promise.all([admin.close(), operator.close()]);
+  });
+
+  function example(spec: object = {}): Manifest {
+    const file = readFileSync(join(import.meta.dirname, '../../examples/r2rdeployment.yaml'), 'utf8');
+    const base = parse(file) as R2RDeployment;
+    return { ...base, metadata: { name, namespace }, spec: { ...base.spec, ...spec } };
+  }
+
+  const read = (): Promise<Live<R2RDeployment>> => admin.get(r2rDeployments, { namespace, name });
+  const told = async (type: 'Ready' | 'Stalled' | 'Reconciling'): Promise<string> => {
+    const condition = findCondition((await read()).status?.conditions, type);
+    return `${condition?.status} ${condition?.reason}`;
+  };
+  const revision = (): Promise<string> => eventually('a target revision', 30_000, async () => (await read()).status?.revision?.target);
+  const writes = async (): Promise<number> => {
+    const text = await registry.metrics();
+    return text
+      .split('\n')
+      .filter(
+        (line) =>
+          line.startsWith('kube_client_requests_total{') &&
+          /verb="(apply|patch|create|delete|replace)/i.test(line) &&
+          !line.includes('events'),
+      )
+      .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+  };
+
+  it('makes every child, owned by the resource, and says that it is being rolled out', async () => {
+    await admin.create(r2rDeployments, example());
+    const target = await revision();
+    const owner = await read();
+    for (const [type, child] of [
+      [deployments, `${name}-${target}-slm`],
+      [deployments, `${name}-${target}-llm`],
+      [services, `${name}-${target}-llm`],
+      [services, name],
+      [configMaps, `${name}-${target}-router`],
+    ] as const) {
+      const object = await eventually(`${type.kind} ${child}`, 30_000, () => admin.find<Live>(type as never, { namespace, name: child }));
+      assert.equal(object.metadata.ownerReferences?.[0]?.uid, owner.metadata.uid);
+    }
+    assert.equal(await told('Reconciling'), 'True Updating');
+    assert.equal(await told('Ready'), 'False PodsNotReady');
+  });
+
+  it('sends no write at all for a resource whose children are as they should be', async () => {
+    await admin.create(r2rDeployments, example());
+    await revision();
+    let before = -1;
+    await eventually('the writes of the first reconcile are over', 30_000, async () => {
+      const now = await writes();
+      const settled = now === before;
+      before = now;
+      await sleep(1_500);
+      return settled && now > 0;
+    });
+    // a label makes the controller look again, and pollMs.whileRollingOut does so in any case
+    await admin.patch(r2rDeployments, { namespace, name }, { metadata: { labels: { looked: 'again' } } });
+    await sleep(5_000);
+    assert.equal(await writes(), before);
+  });
+
+  it('reverts a child edited by hand and makes a deleted one again', async () => {
+    await admin.create(r2rDeployments, example());
+    const llm = { namespace, name: `${name}-${await revision()}-llm` };
+    const made = await eventually('the LLM Deployment', 30_000, () => admin.find(deployments, llm));
+    await admin.patch(deployments, llm, { spec: { replicas: 7 } });
+    await eventually('two replicas again', 5_000, async () => (await admin.get(deployments, llm)).spec?.replicas === 2);
+    await admin.delete(deployments, llm);
+    await eventually('another Deployment', 5_000, async () => {
+      const again = await admin.find(deployments, llm);
+      return again !== undefined && again.metadata.uid !== made.metadata.uid;
+    });
+  });
+
+  it('follows the threshold into the ConfigMap without touching a pod template', async () => {
+    await admin.create(r2rDeployments, example());
+    const target = await revision();
+    const slm = { namespace, name: `${name}-${target}-slm` };
+    const before = await eventually('the SLM Deployment', 30_000, () => admin.find(deployments, slm));
+    await admin.patch(r2rDeployments, { namespace, name }, { spec: { router: { threshold: 0.9 } } });
+    await eventually('the new threshold', 10_000, async () => {
+      const map = await admin.get(configMaps, { namespace, name: `${name}-${target}-router` });
+      return map.data?.['router.json']?.includes('"threshold":0.9');
+    });
+    assert.equal((await admin.get(deployments, slm)).metadata.generation, before.metadata.generation);
+  });
+
+  it('never takes over a Service that is not its own, says so, and goes on when it is gone', async () => {
+    const foreign = {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name, namespace },
+      spec: { ports: [{ port: 80 }], selector: { mine: 'yes' } },
+    };
+    await admin.create(services, foreign);
+    await admin.create(r2rDeployments, example());
+    await eventually('Stalled', 30_000, async () => (await told('Stalled')) === 'True NameTaken');
+    assert.deepEqual((await admin.get(services, { namespace, name })).spec?.selector, { mine: 'yes' });
+    await admin.delete(services, { namespace, name });
+    await eventually('not Stalled', 60_000, async () => (await told('Stalled')) === 'False NoProblem');
+  });
+
+  it('keeps the children of a spec that it cannot render, and names the field', async () => {
+    await admin.create(r2rDeployments, example());
+    const llm = { namespace, name: `${name}-${await revision()}-llm` };
+    await eventually('the LLM Deployment', 30_000, () => admin.find(deployments, llm));
+    const overlay = { spec: { containers: [{ name: 'engine', $patch: 'delete' }] } };
+    await admin.patch(r2rDeployments, { namespace, name }, { spec: { llm: { podTemplate: overlay } } });
+    await eventually('Stalled', 10_000, async () => (await told('Stalled')) === 'True SpecInvalid');
+    const message = findCondition((await read()).status?.conditions, 'Ready')?.message ?? '';
+    assert.match(message, /^spec\.llm\.podTemplate\.spec\.containers: must not remove the container "engine"/);
+    assert.ok(await admin.find(deployments, llm));
+  });
+
+  it('drops the NetworkPolicies when the spec switches them off', async () => {
+    await admin.create(r2rDeployments, example());
+    const target = await revision();
+    const policy = { group: 'networking.k8s.io', version: 'v1', plural: 'networkpolicies', kind: 'NetworkPolicy', namespaced: true };
+    await eventually('the policy', 30_000, () => admin.find(policy, { namespace, name: `${name}-${target}-llm` }));
+    await admin.patch(r2rDeployments, { namespace, name }, { spec: { networkPolicy: { enabled: false } } });
+    await eventually('no policy', 10_000, async () => !(await admin.find(policy, { namespace, name: `${name}-${target}-llm` })));
+  });
+});
