@@ -87,14 +87,14 @@ export function kubeletConfiguration(): string {
   });
 }
 
-/** Answers for the cluster's own names; other names are refused, because pods have no way out either. */
+/** Answers for the cluster's own names. It takes the root zone too, so that any other name does not exist (pods have no way out): refused ones would be asked again and again. */
 export function corednsConfiguration(): string {
   return `.:53 {
     bind ${settings.nodeAddress}
     errors
     health ${settings.nodeAddress}:8080
     ready ${settings.nodeAddress}:8181
-    kubernetes ${settings.clusterDomain} in-addr.arpa {
+    kubernetes ${settings.clusterDomain} in-addr.arpa . {
         kubeconfig ${kubeconfigFile('coredns')}
         ttl 5
     }

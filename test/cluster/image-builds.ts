@@ -38,9 +38,19 @@ export interface ImageBuild {
   readonly base?: { readonly image: string; readonly archive: string };
 }
 
-/** buildah without overlay mounts or namespaces, which sandboxes forbid; `storage` is used for this one build. */
+/**
+ * buildah with a storage for this one build. `STORAGE_DRIVER=vfs` is for file systems that can't be overlaid (twice the time).
+ * The node's own snapshots need overlays anyway.
+ */
 function buildah(program: string, storage: string, args: readonly string[], progress?: (line: string) => void): Promise<string> {
-  const options = ['--storage-driver', 'vfs', '--root', join(storage, 'root'), '--runroot', join(storage, 'run')];
+  const options = [
+    '--storage-driver',
+    process.env.STORAGE_DRIVER ?? 'overlay',
+    '--root',
+    join(storage, 'root'),
+    '--runroot',
+    join(storage, 'run'),
+  ];
   return run(program, [...options, ...args], { timeoutMs: 20 * 60_000, ...(progress ? { onLine: progress } : {}) });
 }
 

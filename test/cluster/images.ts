@@ -72,13 +72,19 @@ function program(name: ImageName, baseImage: { readonly image: string; readonly 
   };
 }
 
+/** The image that stands in for the official one of Node: its name and archive. */
+export async function baseImage(progress: Progress): Promise<{ readonly image: string; readonly archive: string }> {
+  const { buildah, mmdebstrap } = await debianProgramPaths(['buildah', 'mmdebstrap'], progress);
+  const build = base(mmdebstrap);
+  return { image: build.image, archive: await ensureArchive(buildah, build, progress) };
+}
+
 /** Archives of these images (built where their inputs changed), by name. Needs root. */
 export async function buildImages(names: readonly ImageName[], progress: Progress): Promise<ReadonlyMap<ImageName, string>> {
-  const { buildah, mmdebstrap } = await debianProgramPaths(['buildah', 'mmdebstrap'], progress);
-  const baseBuild = base(mmdebstrap);
-  const baseImage = { image: baseBuild.image, archive: await ensureArchive(buildah, baseBuild, progress) };
+  const { buildah } = await debianProgramPaths(['buildah'], progress);
+  const base = await baseImage(progress);
   const archives = new Map<ImageName, string>();
-  for (const name of names) archives.set(name, await ensureArchive(buildah, program(name, baseImage), progress));
+  for (const name of names) archives.set(name, await ensureArchive(buildah, program(name, base), progress));
   return archives;
 }
 
