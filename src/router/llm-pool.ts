@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EngineError, type GenerateCall } from '../sglang/index.ts';
+import { EngineError, type EngineLoad, type GenerateCall } from '../sglang/index.ts';
 import { validTokens, type Engine } from './engines.ts';
 import type { LoopObserver } from './observer.ts';
 import { rendezvous } from './rendezvous.ts';
@@ -18,6 +18,7 @@ export interface LlmEngine extends Engine {
   readonly inFlight: number;
   ready(signal?: AbortSignal): Promise<boolean>;
   contextLength(signal?: AbortSignal): Promise<number | undefined>;
+  load(signal?: AbortSignal): Promise<EngineLoad>;
   /** Lets calls in flight end, then closes the connections. */
   close(): Promise<void>;
   /** Cuts the connections. */

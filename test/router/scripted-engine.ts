@@ -1,4 +1,4 @@
-import { EngineError, type GenerateAnswer, type GenerateCall } from '../../src/sglang/index.ts';
+import { EngineError, type EngineLoad, type GenerateAnswer, type GenerateCall } from '../../src/sglang/index.ts';
 import type { LlmEngine } from '../../src/router/llm-pool.ts';
 import { continuation, mix, type ScriptedModel } from './scripted-models.ts';
 
@@ -52,6 +52,10 @@ export class ScriptedEngine implements LlmEngine {
 
   contextLength(): Promise<number | undefined> {
     return Promise.resolve(2048);
+  }
+
+  load(): Promise<EngineLoad> {
+    return Promise.resolve({});
   }
 
   close(): Promise<void> {

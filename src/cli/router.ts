@@ -1,0 +1,105 @@
+import { parseArgs } from 'node:util';
+import { pino, type Logger } from 'pino';
+import { collectDefaultMetrics } from 'prom-client';
+import { RouterMetrics } from '../router/metrics.ts';
+import { clusterSources } from './cluster-sources.ts';
+import { configFile, fixedEndpoints, startRouter, type ConfigSource, type EndpointSource } from '../router/index.ts';
+
+const usage = `usage: r2r router --slm-url URL --slm-model-path DIR --llm-model-path DIR [flags]
+
+  --slm-url URL              the SLM's server (SGLang or the CPU engine), which may still be starting
+  --slm-model-path DIR       the SLM's Hugging Face folder: tokenizer, chat template, config.json
+  --llm-model-path DIR       the LLM's
+  --llm-url URL              an LLM server; repeat for several
+  --config FILE              the live configuration (JSON); a change is picked up within a second
+  --namespace NAME --config-map NAME --llm-service NAME
+                             in a pod, instead of --config and --llm-url: watch both through the API server
+  --host HOST, --port PORT   OpenAI's API                                       [0.0.0.0:8000]
+  --admin-host, --admin-port metrics and status                                 [0.0.0.0:9090]
+  --drain-delay-seconds N    on SIGTERM, take requests for so long after /ready has said no  [5]`;
+
+const flags = {
+  'slm-url': { type: 'string' },
+  'slm-model-path': { type: 'string' },
+  'llm-model-path': { type: 'string' },
+  'llm-url': { type: 'string', multiple: true },
+  config: { type: 'string' },
+  namespace: { type: 'string' },
+  'config-map': { type: 'string' },
+  'llm-service': { type: 'string' },
+  host: { type: 'string', default: '0.0.0.0' },
+  port: { type: 'string', default: '8000' },
+  'admin-host': { type: 'string', default: '0.0.0.0' },
+  'admin-port': { type: 'string', default: '9090' },
+  'drain-delay-seconds': { type: 'string', default: '5' },
+  help: { type: 'boolean' },
+} as const;
+
+type Flags = ReturnType<typeof parseFlags>;
+
+/** `r2r router`: serves until SIGTERM or SIGINT, then drains and ends the process. */
+export async function router(argv: readonly string[]): Promise<void> {
+  const values = parseFlags(argv);
+  if (values.help) {
+    console.log(usage);
+    return;
+  }
+  const log = pino({ name: 'r2r-router' });
+  const metrics = new RouterMetrics();
+  collectDefaultMetrics({ register: metrics.registry });
+  const running = await startRouter({
+    slmUrl: required(values, 'slm-url'),
+    slmModelPath: required(values, 'slm-model-path'),
+    llmModelPath: required(values, 'llm-model-path'),
+    ...sources(values, log),
+    log,
+    metrics,
+    host: values.host,
+    port: wholeNumber(values, 'port'),
+    adminHost: values['admin-host'],
+    adminPort: wholeNumber(values, 'admin-port'),
+    drainDelayMs: wholeNumber(values, 'drain-delay-seconds') * 1000,
+  });
+  const stop = (): void => {
+    running.stop().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        log.error({ err: error }, 'stopping failed');
+        process.exit(1);
+      },
+    );
+  };
+  process.once('SIGTERM', stop).once('SIGINT', stop);
+}
+
+/** Where the live configuration and the LLM's endpoints come from. */
+function sources(values: Flags, log: Logger): { readonly config: ConfigSource; readonly endpoints: EndpointSource } {
+  if (values['config-map'] !== undefined) {
+    return clusterSources({
+      namespace: required(values, 'namespace'),
+      configMap: values['config-map'],
+      llmService: required(values, 'llm-service'),
+      logger: log,
+    });
+  }
+  return {
+    config: configFile(required(values, 'config'), (err) => log.warn({ err }, 'configuration file cannot be read')),
+    endpoints: fixedEndpoints(values['llm-url'] ?? []),
+  };
+}
+
+function parseFlags(argv: readonly string[]) {
+  return parseArgs({ args: [...argv], options: flags }).values;
+}
+
+function required(values: Flags, flag: 'slm-url' | 'slm-model-path' | 'llm-model-path' | 'config' | 'namespace' | 'llm-service'): string {
+  const value = values[flag];
+  if (value === undefined || value === '') throw new Error(`--${flag} is missing\n\n${usage}`);
+  return value;
+}
+
+function wholeNumber(values: Flags, flag: 'port' | 'admin-port' | 'drain-delay-seconds'): number {
+  const value = Number(values[flag]);
+  if (!Number.isInteger(value) || value < 0) throw new Error(`--${flag} must be a whole number, not "${values[flag]}"`);
+  return value;
+}

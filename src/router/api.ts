@@ -1,0 +1,118 @@
+import { randomUUID } from 'node:crypto';
+import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Response } from 'express';
+import { chatHandler, type ChatOptions } from './chat.ts';
+import { ApiError } from './errors.ts';
+import type { Log } from './log.ts';
+import type { Readiness } from './readiness.ts';
+
+export interface ApiOptions extends ChatOptions {
+  readonly readiness: () => Readiness;
+  /** Clients shall open their next connection elsewhere. */
+  readonly stopping: () => boolean;
+  readonly log: Log;
+  /** Largest request body. @default 8 MiB */
+  readonly maxBodyBytes?: number;
+}
+
+const acceptedId = /^[\w.:-]{1,128}$/;
+
+/** The HTTP API for clients: OpenAI's routes that we have, health and readiness. */
+export function clientApi(options: ApiOptions): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.use((request, response, next) => {
+    const id = request.get('x-request-id') ?? '';
+    if (options.stopping()) response.setHeader('connection', 'close');
+    response.setHeader('x-request-id', acceptedId.test(id) ? id : randomUUID());
+    next();
+  });
+  app.use(probeRoutes(options.readiness));
+
+  const json = express.json({ limit: options.maxBodyBytes ?? 8 * 1024 * 1024, type: () => true });
+  app.route('/v1/chat/completions').post(countRequests(options), json, chatHandler(options)).all(only('POST'));
+  const model = (): object => {
+    const { config, serving } = options.serving();
+    return { id: config.modelName, object: 'model', created: 0, owned_by: 'r2r', max_model_len: serving.contextLength() };
+  };
+  app
+    .route('/v1/models')
+    .get((_, response) => void response.json({ object: 'list', data: [model()] }))
+    .all(only('GET'));
+  app
+    .route('/v1/models/*id')
+    .get((request, response) => {
+      const wanted = [request.params.id].flat().join('/');
+      const { modelName } = options.serving().config;
+      if (wanted !== modelName)
+        throw new ApiError('model_not_found', `the model "${wanted}" does not exist; this router serves "${modelName}"`, {
+          param: 'model',
+        });
+      response.json(model());
+    })
+    .all(only('GET'));
+  app.use((request) => {
+    throw new ApiError('not_found', `there is no ${request.path}; see /v1/models and /v1/chat/completions`);
+  });
+  app.use(errorAnswers(options.log));
+  return app;
+}
+
+/** `/health`: the process lives. `/ready`: requests can be answered; else 503 and why not. */
+export function probeRoutes(readiness: () => Readiness): express.Router {
+  const routes = express.Router();
+  routes.get('/health', (_, response) => void response.json({ status: 'ok' }));
+  routes.get('/ready', (_, response) => {
+    const state = readiness();
+    response.status(state.ready ? 200 : 503).json(state);
+  });
+  return routes;
+}
+
+/** Counts a request from its arrival until its last byte is out or the client has gone. */
+function countRequests({ metrics }: ApiOptions): RequestHandler {
+  return (_, response, next) => {
+    metrics.requestStarted();
+    response.once('close', () => metrics.requestEnded(response.writableFinished ? response.statusCode : 499));
+    next();
+  };
+}
+
+function only(method: string): RequestHandler {
+  return (request, response) => {
+    response.setHeader('allow', method);
+    throw new ApiError('method_not_allowed', `${request.path} takes ${method}, not ${request.method}`);
+  };
+}
+
+/** Turns whatever was thrown into an answer in OpenAI's shape; in a stream that has begun, into its last event. */
+function errorAnswers(log: Log): ErrorRequestHandler {
+  return (error: unknown, request, response: Response, _next) => {
+    if (response.destroyed || response.writableEnded) return;
+    const failure = apiErrorOf(error);
+    const facts = { requestId: response.getHeader('x-request-id'), path: request.path, code: failure.code };
+    if (failure.status >= 500) log.error({ ...facts, err: error }, 'request failed');
+    if (response.headersSent) {
+      response.end(`data: ${JSON.stringify(failure.toBody())}\n\n`);
+      return;
+    }
+    if (failure.status === 503) response.setHeader('retry-after', '5');
+    response.status(failure.status).json(failure.toBody());
+  };
+}
+
+function apiErrorOf(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  const type = typeof error === 'object' && error !== null && 'type' in error ? error.type : undefined;
+  if (type === 'entity.too.large') return new ApiError('request_too_large', 'the request body is too large', { cause: error });
+  if (type === 'entity.parse.failed')
+    return new ApiError('invalid_json', 'the request body is not a JSON object; check its syntax', { cause: error });
+  const status = typeof error === 'object' && error !== null && 'status' in error ? error.status : undefined;
+  if (typeof status === 'number' && status >= 400 && status < 500)
+    return new ApiError('invalid_json', `the request body cannot be read: ${error instanceof Error ? error.message : ''}`, {
+      cause: error,
+    });
+  return new ApiError('internal_error', 'something went wrong in the router; its log has the details under this request id', {
+    cause: error,
+  });
+}

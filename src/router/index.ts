@@ -1,0 +1,5 @@
+/** The router sidecar: OpenAI's API in front, token-level routing between an SLM and LLM replicas behind. */
+export type { LlmEndpoint } from './llm-pool.ts';
+export type { Log } from './log.ts';
+export { startRouter, type RouterOptions, type RunningRouter } from './router.ts';
+export { configFile, fixedConfig, fixedEndpoints, type ConfigSource, type EndpointSource, type Unsubscribe } from './sources.ts';

@@ -1,0 +1,112 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { EngineLoad } from '../sglang/index.ts';
+import { llmRatio } from './chat-response.ts';
+import type { LlmPool } from './llm-pool.ts';
+import type { LlmCallOutcome, LoopObserver } from './observer.ts';
+import { tokenSources, type TokenSource } from './token.ts';
+import { TokenWindow } from './token-window.ts';
+
+const blockSizes = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
+
+/** Everything the router counts: its Prometheus page and the numbers of `/r2r/status`. */
+export class RouterMetrics implements LoopObserver {
+  readonly registry = new Registry();
+  readonly window: TokenWindow;
+  readonly #registers = [this.registry];
+  readonly #tokens = this.#counter('tokens_total', 'Emitted tokens by the model that supplied them.', ['source']);
+  readonly #requests = this.#counter('requests_total', 'Answered requests by HTTP status; 499: the client left.', ['code']);
+  readonly #blocks = this.#counter('blocks_total', 'Blocks drafted on the SLM.');
+  readonly #blockTokens = this.#histogram('block_tokens', 'Tokens of a block, by what became of them.', blockSizes, ['kind']);
+  readonly #llmCalls = this.#counter('llm_calls_total', 'Calls started on LLM replicas, primes included.', ['kind', 'outcome']);
+  readonly #primedTokens = this.#counter('llm_primed_tokens_total', "Prompt tokens read into LLM replicas' prefix caches.");
+  readonly #llmSeconds = this.#histogram(
+    'llm_call_duration_seconds',
+    'Time of one answered call to an LLM replica.',
+    [0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30],
+    ['kind'],
+  );
+  readonly #configErrors = this.#counter('config_errors_total', 'Configurations refused; the one before stays in force.');
+  #inFlight = 0;
+
+  constructor(window = new TokenWindow()) {
+    this.window = window;
+    for (const source of tokenSources) this.#tokens.inc({ source }, 0);
+    this.#gauge('requests_in_flight', 'Client requests being answered now.', (gauge) => gauge.set(this.#inFlight));
+    this.#gauge('llm_ratio', 'Share of the tokens of the last minute that the LLM supplied.', (gauge) =>
+      gauge.set(llmRatio(this.window.recent.tokens)),
+    );
+  }
+
+  get requestsInFlight(): number {
+    return this.#inFlight;
+  }
+
+  requestStarted(): void {
+    this.#inFlight++;
+  }
+
+  /** @param code HTTP status, 499 when the client left first */
+  requestEnded(code: number): void {
+    this.#inFlight--;
+    this.#requests.inc({ code });
+  }
+
+  token(source: TokenSource, count: number): void {
+    if (count === 0) return;
+    this.#tokens.inc({ source }, count);
+    this.window.add(source, count);
+  }
+
+  block(drafted: number, used: number): void {
+    this.#blocks.inc();
+    this.#blockTokens.observe({ kind: 'drafted' }, drafted);
+    this.#blockTokens.observe({ kind: 'used' }, used);
+  }
+
+  llmCall(kind: 'prime' | 'token', outcome: LlmCallOutcome, seconds: number, promptTokens: number): void {
+    this.#llmCalls.inc({ kind, outcome });
+    if (kind === 'prime') this.#primedTokens.inc(promptTokens);
+    if (outcome === 'ok') this.#llmSeconds.observe({ kind }, seconds);
+  }
+
+  configRefused(): void {
+    this.#configErrors.inc();
+  }
+
+  /** Publishes what is known of the LLM replicas: only routers may speak to them, so others learn their load here. */
+  publishEndpoints(pool: LlmPool, loads: { readonly byUrl: ReadonlyMap<string, EngineLoad> }): void {
+    const labelled = (name: string, help: string, valueOf: (replica: LlmPool['replicas'][number]) => number | undefined): void => {
+      this.#gauge(
+        `llm_endpoint_${name}`,
+        help,
+        (gauge) => {
+          gauge.reset();
+          for (const replica of pool.replicas) {
+            const value = valueOf(replica);
+            const { url, podUID = '' } = replica.endpoint;
+            if (value !== undefined) gauge.set({ endpoint: url, pod_uid: podUID }, value);
+          }
+        },
+        ['endpoint', 'pod_uid'],
+      );
+    };
+    labelled('available', '1 when this router sends calls there.', ({ available }) => Number(available));
+    labelled('draining', '1 when the operator is draining it.', ({ draining }) => Number(draining));
+    labelled('in_flight', 'Calls of this router that it may be working on.', ({ engine }) => engine.inFlight);
+    labelled('running_requests', 'Requests it is working on, as it says.', ({ engine }) => loads.byUrl.get(engine.url)?.runningRequests);
+    labelled('queued_requests', 'Requests waiting there, as it says.', ({ engine }) => loads.byUrl.get(engine.url)?.queuedRequests);
+    labelled('kv_usage', 'Share of its KV cache in use, as it says.', ({ engine }) => loads.byUrl.get(engine.url)?.tokenUsage);
+  }
+
+  #counter<L extends string = never>(name: string, help: string, labelNames: readonly L[] = []): Counter<L> {
+    return new Counter({ name: `r2r_${name}`, help, labelNames, registers: this.#registers });
+  }
+
+  #histogram<L extends string>(name: string, help: string, buckets: number[], labelNames: readonly L[]): Histogram<L> {
+    return new Histogram({ name: `r2r_${name}`, help, buckets, labelNames, registers: this.#registers });
+  }
+
+  #gauge<L extends string = never>(name: string, help: string, read: (gauge: Gauge<L>) => void, labelNames: readonly L[] = []): void {
+    const gauge: Gauge<L> = new Gauge({ name: `r2r_${name}`, help, labelNames, registers: this.#registers, collect: () => read(gauge) });
+  }
+}

@@ -1,0 +1,176 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { GeneratedToken } from '../../src/sglang/index.ts';
+
+/** The body of a `/generate` call as it arrives. */
+export interface ReceivedCall {
+  readonly rid: string;
+  readonly input_ids: readonly number[];
+  readonly sampling_params: Readonly<Record<string, unknown>> & { readonly max_new_tokens: number; readonly stop_token_ids?: number[] };
+  readonly top_logprobs_num?: number;
+}
+
+export interface ScriptedServerOptions {
+  readonly next: (prefix: readonly number[]) => GeneratedToken;
+  readonly endIds?: readonly number[];
+  readonly vocabSize: number;
+  readonly contextLength?: number;
+  /** Milliseconds a token takes. */
+  readonly stepMs?: number;
+}
+
+/** What a test may change while the server runs. */
+export interface Behaviour {
+  ready: boolean;
+  /** Takes over the answer to a `/generate` call when it returns true. */
+  intercept: (call: ReceivedCall, response: ServerResponse, request: IncomingMessage) => boolean;
+}
+
+const samplingKeys = new Set(['max_new_tokens', 'temperature', 'stop_token_ids']);
+
+/** A server that speaks SGLang's native API as the recordings have it, and dies of what a real one dies of. */
+export class ScriptedServer {
+  readonly behaviour: Behaviour = { ready: true, intercept: () => false };
+  readonly calls: ReceivedCall[] = [];
+  readonly aborted = new Set<string>();
+  /** Calls being worked on. */
+  running = 0;
+  died: string | undefined;
+  readonly #options: ScriptedServerOptions;
+  readonly #server: Server;
+  #url = '';
+
+  constructor(options: ScriptedServerOptions) {
+    this.#options = options;
+    this.#server = createServer((request, response) => void this.#handle(request, response));
+    // As uvicorn does.
+    this.#server.keepAliveTimeout = 5_000;
+  }
+
+  get url(): string {
+    return this.#url;
+  }
+
+  async start(port = 0): Promise<this> {
+    this.#server.listen(port, '127.0.0.1');
+    await once(this.#server, 'listening');
+    const address = this.#server.address();
+    if (typeof address !== 'object' || !address) throw new Error('no address');
+    this.#url = `http://127.0.0.1:${address.port}`;
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#server.listening) return;
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await text(request);
+    const json = (value: unknown, status = 200): void => {
+      response.writeHead(status, { 'content-type': 'application/json' });
+      response.end(JSON.stringify(value));
+    };
+    const { contextLength = 2048 } = this.#options;
+    const routes: Readonly<Record<string, () => unknown>> = {
+      '/generate': () => this.#generate(JSON.parse(body) as ReceivedCall, response, request, json),
+      '/abort_request': () => {
+        this.aborted.add((JSON.parse(body) as { rid: string }).rid);
+        response.end();
+      },
+      '/ready': () => response.writeHead(this.behaviour.ready ? 200 : 503).end(),
+      '/health': () => response.end(),
+      '/server_info': () => json({ version: '0.5.23', context_length: contextLength, max_req_input_len: contextLength - 6 }),
+      '/v1/models': () => json({ object: 'list', data: [{ id: 'scripted', object: 'model', max_model_len: contextLength }] }),
+      '/metrics': () =>
+        response.end(
+          `sglang:num_running_reqs{tp_rank="0"} ${this.running}.0\nsglang:num_queue_reqs{tp_rank="0"} 3.0\nsglang:token_usage{tp_rank="0"} 0.25\n`,
+        ),
+    };
+    const route = routes[request.url ?? ''];
+    if (route) await route();
+    else json({ detail: 'Not Found' }, 404);
+  }
+
+  async #generate(
+    call: ReceivedCall,
+    response: ServerResponse,
+    request: IncomingMessage,
+    json: (value: unknown, status?: number) => void,
+  ): Promise<void> {
+    this.calls.push(call);
+    if (this.behaviour.intercept(call, response, request)) return;
+    const { next, endIds = [], vocabSize, contextLength = 2048, stepMs = 0 } = this.#options;
+    const unknown = Object.keys(call.sampling_params).find((key) => !samplingKeys.has(key));
+    const refusal = unknown
+      ? { error: `unknown field \`${unknown}\`` }
+      : call.input_ids.length >= contextLength - 6
+        ? { error: { message: 'The input is longer than the context' } }
+        : undefined;
+    if (refusal) {
+      json(refusal, 400);
+      return;
+    }
+    const fatal = call.input_ids.some((id) => id < 0 || id >= vocabSize)
+      ? 'a token id out of range'
+      : (call.top_logprobs_num ?? 0) > vocabSize
+        ? 'top_logprobs_num above the vocabulary'
+        : undefined;
+    if (fatal) {
+      this.died = fatal;
+      await this.stop();
+      return;
+    }
+    this.running++;
+    try {
+      const ends = [...endIds, ...(call.sampling_params.stop_token_ids ?? [])];
+      const tokens: GeneratedToken[] = [];
+      const ids = [...call.input_ids];
+      while (tokens.length < call.sampling_params.max_new_tokens) {
+        if (stepMs > 0) await sleep(stepMs);
+        if (this.aborted.has(call.rid)) break;
+        const token = next(ids);
+        tokens.push(token);
+        ids.push(token.id);
+        if (ends.includes(token.id)) break;
+      }
+      const last = tokens.at(-1);
+      const finish = this.aborted.has(call.rid)
+        ? { type: 'abort', message: 'Aborted' }
+        : last && ends.includes(last.id)
+          ? { type: 'stop', matched: last.id }
+          : { type: 'length', length: tokens.length };
+      json(answer(call, tokens, finish));
+    } finally {
+      this.running--;
+    }
+  }
+}
+
+/** The answer to a call, in the nested form of the recordings. */
+export function answer(call: ReceivedCall, tokens: readonly GeneratedToken[], finish: object): object {
+  const top = (token: GeneratedToken): unknown[] =>
+    [...(token.top?.ids ?? [])].slice(0, call.top_logprobs_num).map((id, index) => [token.top?.logprobs[index], id, null]);
+  return {
+    text: '',
+    output_ids: tokens.map(({ id }) => id),
+    meta_info: {
+      id: call.rid,
+      finish_reason: finish,
+      prompt_tokens: call.input_ids.length,
+      completion_tokens: tokens.length,
+      cached_tokens: 0,
+      ...(call.top_logprobs_num && { output_top_logprobs: tokens.map(top) }),
+    },
+  };
+}
+
+async function text(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString('utf8');
+}
