@@ -37,6 +37,11 @@ export function pause(delayMs: number, signal?: AbortSignal, clock: Clock = syst
   });
 }
 
+/** `signal.aborted` as a call: TypeScript takes the property for unchangeable once it was looked at. */
+export function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
+}
+
 /** An RFC 3339 time with microseconds, as Lease and events.k8s.io demand (a plain Date is refused with 400). */
 export function microTime(date: Date): string {
   return date.toISOString().replace(/\.(\d{3})Z$/, '.$1000Z');

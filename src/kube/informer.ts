@@ -1,6 +1,6 @@
 import { Backoff } from './backoff.ts';
 import type { KubeClient, ListOptions } from './client.ts';
-import { pause } from './clock.ts';
+import { isAborted, pause } from './clock.ts';
 import { ApiError, isGone } from './errors.ts';
 import { deepFreeze } from './freeze.ts';
 import { silentLogger, type Logger } from './logger.ts';
@@ -317,9 +317,4 @@ function call<T extends KubeObject>(handler: InformerHandler<T>, change: Change<
     case 'delete':
       return handler.onDelete?.(change.before);
   }
-}
-
-/** A call, because TypeScript takes `aborted` for unchangeable once it was looked at. */
-function isAborted(signal: AbortSignal): boolean {
-  return signal.aborted;
 }

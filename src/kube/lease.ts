@@ -1,5 +1,5 @@
 import type { KubeClient } from './client.ts';
-import { microTime, pause, systemClock, type Clock } from './clock.ts';
+import { isAborted, microTime, pause, systemClock, type Clock } from './clock.ts';
 import { ConfigError, isConflict, isNotFound, LeadershipLostError } from './errors.ts';
 import { silentLogger, type Logger } from './logger.ts';
 import type { KubeMetrics } from './metrics.ts';
@@ -112,7 +112,7 @@ export class LeaderElector {
       try {
         if (await this.#tryHold(signal)) return startedAt;
       } catch (error) {
-        if (!signal.aborted) this.#logger.warn({ err: error }, 'lease cannot be acquired, trying again');
+        if (!isAborted(signal)) this.#logger.warn({ err: error }, 'lease cannot be acquired, trying again');
       }
       await this.#rest(signal);
     }
@@ -124,10 +124,10 @@ export class LeaderElector {
     let giveUpAt = renewedAt + this.#renewDeadlineMs;
     for (;;) {
       await this.#rest(stop, giveUpAt - this.#clock.now());
-      if (stop.aborted) return;
+      if (isAborted(stop)) return;
       const startedAt = this.#clock.now();
       const failure = await this.#renew(stop, giveUpAt - startedAt);
-      if (stop.aborted) return;
+      if (isAborted(stop)) return;
       if (!failure) giveUpAt = startedAt + this.#renewDeadlineMs;
       else if (this.#clock.now() >= giveUpAt) throw new LeadershipLostError(this.#name, { cause: failure.error });
       else this.#logger.warn({ err: failure.error }, 'lease cannot be renewed, trying again');
