@@ -48,7 +48,7 @@ describe('the R2RDeployment controller on a real API server', function () {
   before(async () => {
     const plane = await controlPlane();
     admin = KubeClient.fromConfig(plane.kubeConfig(), { fieldManager: 'a-person' });
-    await admin.apply(customResourceDefinitions, customResourceDefinition() as Manifest);
+    await admin.apply(customResourceDefinitions, customResourceDefinition());
     await eventually('the CRD is served', 30_000, async () => (await admin.list(r2rDeployments)).items.length >= 0);
     registry = new Registry();
     const metrics = new KubeMetrics(registry);
@@ -113,7 +113,7 @@ describe('the R2RDeployment controller on a real API server', function () {
       [services, name],
       [configMaps, `${name}-${target}-router`],
     ] as const) {
-      const object = await eventually(`${type.kind} ${child}`, 30_000, () => admin.find<Live>(type as never, { namespace, name: child }));
+      const object = await eventually(`${type.kind} ${child}`, 30_000, () => admin.find<Live>(type as ResourceType, { namespace, name: child }));
       assert.equal(object.metadata.ownerReferences?.[0]?.uid, owner.metadata.uid);
     }
     assert.equal(await told('Reconciling'), 'True Updating');
