@@ -24,7 +24,7 @@ import {
   services,
   silentLogger,
 } from '../../src/kube/index.ts';
-import type { Live, Manifest } from '../../src/kube/index.ts';
+import type { Live, Manifest, ResourceType } from '../../src/kube/index.ts';
 import { controlPlane } from '../cluster/control-plane.ts';
 import { eventually } from '../e2e/eventually.ts';
 
