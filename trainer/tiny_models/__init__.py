@@ -1,0 +1,1 @@
+"""The tiny models of examples/models: a task, a tokenizer, three transformers, and the figures that describe them."""
