@@ -113,7 +113,7 @@ describe('the R2RDeployment controller on a real API server', function () {
       [services, name],
       [configMaps, `${name}-${target}-router`],
     ] as const) {
-      const object = await eventually(`${type.kind} ${child}`, 30_000, () => admin.find<Live>(type as ResourceType, { namespace, name: child }));
+      const object = await eventually(`${type.kind} ${child}`, 30_000, () => admin.find(type as ResourceType, { namespace, name: child }));
       assert.equal(object.metadata.ownerReferences?.[0]?.uid, owner.metadata.uid);
     }
     assert.equal(await told('Reconciling'), 'True Updating');
