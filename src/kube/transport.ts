@@ -54,7 +54,7 @@ export class Transport {
   async send(request: Outgoing, use: 'call' | 'watch', signal: AbortSignal): Promise<Incoming> {
     const credential = await abortable(this.#credentials.current(), signal);
     const pools = this.#poolsFor(credential);
-    const answer = await (use === 'watch' ? pools.watches : pools.calls).request({
+    const asked = (use === 'watch' ? pools.watches : pools.calls).request({
       origin: this.#credentials.origin,
       path: this.#credentials.basePath + request.path,
       method: request.method,
@@ -62,6 +62,8 @@ export class Transport {
       body: request.body ?? null,
       signal,
     });
+    // undici looks at the signal only once it has a connection: one that is slow to come must not hold the caller
+    const answer = await abortable(asked, signal);
     // a body that is dropped half-read may fail later, when nobody listens any more
     answer.body.on('error', () => undefined);
     const header = (name: string): string | undefined => {
@@ -112,7 +114,7 @@ function poolOf(options: Credential['dispatcher'], connections: number | null): 
   }
 }
 
-/** Stops waiting when the signal aborts; an exec plugin may hang for ever. */
+/** Stops waiting when the signal aborts: an exec plugin may hang for ever, a connection may take its time. */
 async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();
   let stop: (() => void) | undefined;

@@ -1,6 +1,8 @@
 /** One test for each defect of client-node's HTTP path that made us write our own (docs/adr/0003). */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KubeConfig } from '@kubernetes/client-node';
@@ -46,6 +48,23 @@ describe('client: defects it must not have', () => {
     const client = server.client({ deadlineMs: 200 });
     await assert.rejects(client.get(pods, key), (error) => error instanceof DeadlineError && error.deadlineMs === 200);
     await client.close();
+  });
+
+  it('D11: the deadline and the signal hold while a connection is still being made', async () => {
+    // accepts connections, and never answers the TLS greeting
+    const mute = createServer().listen(0, '127.0.0.1');
+    await once(mute, 'listening');
+    const address = mute.address();
+    const config = new KubeConfig();
+    const server = `https://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
+    config.loadFromClusterAndUser({ name: 'c', server, skipTLSVerify: true }, { name: 'u' });
+    const client = KubeClient.fromConfig(config, { fieldManager: 'test', deadlineMs: 200 });
+    const from = performance.now();
+    await assert.rejects(client.get(pods, key), DeadlineError);
+    await assert.rejects(client.get(pods, key, { signal: AbortSignal.timeout(100), deadlineMs: 60_000 }), { name: 'TimeoutError' });
+    assert.ok(performance.now() - from < 5_000, `${performance.now() - from} ms`);
+    await client.close();
+    mute.close();
   });
 
   it('D11: the deadline covers an answer that stops in the middle', async () => {
