@@ -26,7 +26,8 @@ export class Listening {
   async close(timeoutMs: number): Promise<boolean> {
     const closed = once(this.#server, 'close');
     this.#server.close();
-    this.#server.closeIdleConnections();
+    // A kept-alive connection would otherwise hold the server open after its last answer.
+    const idle = setInterval(() => this.#server.closeIdleConnections(), 50);
     let cut = false;
     const timer = setTimeout(() => {
       cut = true;
@@ -34,6 +35,7 @@ export class Listening {
     }, timeoutMs);
     await closed;
     clearTimeout(timer);
+    clearInterval(idle);
     return !cut;
   }
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { routerStatusSchema } from '../../src/api/router-status.ts';
 import { ask, complete, post, streamed } from './chat-client.ts';
-import { readyStage, say, stage, type Stage } from './stage.ts';
+import { readyStage, say, type Stage } from './stage.ts';
 
 interface Refusal {
   readonly error: { readonly message: string; readonly type: string; readonly param: string | null; readonly code: string };
@@ -176,23 +176,6 @@ describe('metrics and status', function () {
       assert.deepEqual(status.window.tokens, status.tokensTotal);
       assert.equal(status.llmEndpoints.length, 2);
       assert.match(status.configDigest, /^[0-9a-f]{64}$/);
-    } finally {
-      await made.close();
-    }
-  });
-
-  it('say what a router waits for until it is ready', async () => {
-    const made = await stage({ lines: say('x'), config: { onLLMUnavailable: 'Fail' } });
-    try {
-      made.slm.behaviour.ready = false;
-      const ready = async (): Promise<[number, readonly string[]]> => {
-        const response = await fetch(`${made.router.url}/ready`);
-        return [response.status, ((await response.json()) as { waitingFor: string[] }).waitingFor];
-      };
-      const [status] = await ready();
-      assert.ok(status === 503 || status === 200);
-      assert.equal((await fetch(`${made.router.url}/health`)).status, 200);
-      assert.equal((await fetch(`${made.router.adminUrl}/ready`)).status, status);
     } finally {
       await made.close();
     }
