@@ -12,6 +12,8 @@ export interface Answer {
 /** A bare client of the test API server: what it answers is what users see. */
 export interface ApiServer {
   send(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: object, contentType?: string): Promise<Answer>;
+  /** The same client with another bearer token. */
+  as(token: string): Pick<ApiServer, 'send'>;
   /** Makes a namespace and returns its name. */
   namespace(prefix: string): Promise<string>;
   close(): Promise<void>;
@@ -25,18 +27,21 @@ export function resourcePath(namespace: string, name = ''): string {
 export async function apiServer(): Promise<ApiServer> {
   const { server, caFile, adminToken } = await controlPlane();
   const dispatcher = new Agent({ connect: { ca: readFileSync(caFile) } });
-  const send: ApiServer['send'] = async (method, path, body, contentType = 'application/json') => {
-    const answer = await request(server + path, {
-      dispatcher,
-      method,
-      headers: { authorization: `Bearer ${adminToken}`, 'content-type': contentType, accept: 'application/json' },
-      ...(body && { body: JSON.stringify(body) }),
-    });
-    const text = await answer.body.text();
-    // a path that is not served (yet) is answered in plain text
-    const isJson = String(answer.headers['content-type']).startsWith('application/json');
-    return { status: answer.statusCode, body: isJson ? (JSON.parse(text) as Answer['body']) : { message: text } };
-  };
+  const sender =
+    (token: string): ApiServer['send'] =>
+    async (method, path, body, contentType = 'application/json') => {
+      const answer = await request(server + path, {
+        dispatcher,
+        method,
+        headers: { authorization: `Bearer ${token}`, 'content-type': contentType, accept: 'application/json' },
+        ...(body && { body: JSON.stringify(body) }),
+      });
+      const text = await answer.body.text();
+      // a path that is not served (yet) is answered in plain text
+      const isJson = String(answer.headers['content-type']).startsWith('application/json');
+      return { status: answer.statusCode, body: isJson ? (JSON.parse(text) as Answer['body']) : { message: text } };
+    };
+  const send = sender(adminToken);
   const crd = customResourceDefinition();
   const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${crd.metadata.name}?fieldManager=test&force=true`;
   const applied = await send('PATCH', path, crd, 'application/apply-patch+yaml');
@@ -48,6 +53,7 @@ export async function apiServer(): Promise<ApiServer> {
   }
   return {
     send,
+    as: (token) => ({ send: sender(token) }),
     namespace: async (prefix) => {
       const name = `${prefix}-${Math.random().toString(36).slice(2, 8)}`;
       const { status, body } = await send('POST', '/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });

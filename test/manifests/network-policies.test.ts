@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { selectorLabels } from '../../src/api/names.ts';
+import { revisionOf } from '../../src/api/revision.ts';
+import type { KubeObject } from '../../src/manifests/index.ts';
+import { operatorLabels } from '../../src/manifests/index.ts';
+import { stored } from '../api/deployments.ts';
+import { options, render, workload } from './rendering.ts';
+
+type Labels = Readonly<Record<string, string>>;
+interface Selector {
+  readonly matchLabels?: Labels;
+}
+interface Policy {
+  readonly metadata: { readonly namespace: string };
+  readonly spec: {
+    readonly podSelector: Selector;
+    readonly policyTypes: readonly string[];
+    readonly ingress?: readonly {
+      readonly from?: readonly { readonly podSelector?: Selector; readonly namespaceSelector?: Selector }[];
+      readonly ports?: readonly { readonly port: number; readonly protocol: string }[];
+    }[];
+  };
+}
+interface Pod {
+  readonly namespace: string;
+  readonly labels: Labels;
+}
+
+const matches = (selector: Selector, labels: Labels) =>
+  Object.entries(selector.matchLabels ?? {}).every(([key, value]) => labels[key] === value);
+
+/** What a network plug-in that enforces policies decides (networking.k8s.io/v1, ingress; matchLabels are all we use). */
+function allowed(policies: readonly Policy[], from: Pod, to: Pod, port: number): boolean {
+  const applying = policies.filter(({ metadata, spec }) => metadata.namespace === to.namespace && matches(spec.podSelector, to.labels));
+  if (applying.length === 0) return true;
+  return applying.some(({ metadata, spec }) =>
+    (spec.ingress ?? []).some(
+      (rule) =>
+        (!rule.ports || rule.ports.some((each) => each.port === port && each.protocol === 'TCP')) &&
+        (!rule.from ||
+          rule.from.some(({ podSelector = {}, namespaceSelector }) => {
+            const rightNamespace = namespaceSelector
+              ? matches(namespaceSelector, { 'kubernetes.io/metadata.name': from.namespace })
+              : from.namespace === metadata.namespace;
+            return rightNamespace && matches(podSelector, from.labels);
+          })),
+    ),
+  );
+}
+
+const policiesOf = (objects: readonly KubeObject[]) =>
+  objects.filter(({ kind }) => kind === 'NetworkPolicy') as unknown as readonly Policy[];
+
+describe('the network policies', () => {
+  const deployment = stored('tiny', {
+    slm: { model: '/a' },
+    llm: { model: '/b' },
+    networkPolicy: { monitoringNamespace: 'monitoring' },
+  });
+  const next = stored('tiny', { ...deployment.spec, llm: { model: '/c' } });
+  const objects = render(deployment);
+  const policies = [...policiesOf(objects), ...policiesOf(render(next))];
+
+  const pod = (role: 'slm' | 'llm', rendered = objects): Pod => ({
+    namespace: 'models',
+    labels: workload(rendered, role).spec.template.metadata.labels,
+  });
+  const router = pod('slm');
+  const llm = pod('llm');
+  const others = {
+    'the router of the next revision': pod('slm', render(next)),
+    'the router of another R2RDeployment': pod('slm', render(stored('other', deployment.spec))),
+    'a router in another namespace': { ...router, namespace: 'elsewhere' },
+    'another LLM pod': llm,
+    'a client in the same namespace': { namespace: 'models', labels: { app: 'chat' } },
+    'a client elsewhere': { namespace: 'web', labels: { app: 'chat' } },
+    'the operator': { namespace: 'r2r-system', labels: operatorLabels },
+    'another pod beside the operator': { namespace: 'r2r-system', labels: {} },
+    'a pod that calls itself operator elsewhere': { namespace: 'web', labels: operatorLabels },
+    'Prometheus in the monitoring namespace': { namespace: 'monitoring', labels: { app: 'prometheus' } },
+  } satisfies Record<string, Pod>;
+
+  it('let the routers of a revision call its LLM pods', () => {
+    assert.equal(allowed(policies, router, llm, 30_000), true);
+  });
+
+  for (const [who, from] of Object.entries(others)) {
+    it(`let ${who} call the API of a router but no engine`, () => {
+      assert.equal(allowed(policies, from, router, 8000), true);
+      assert.equal(allowed(policies, from, router, 30_000), false);
+      assert.equal(allowed(policies, from, llm, 30_000), false);
+    });
+    const mayScrape = who === 'the operator' || who === 'Prometheus in the monitoring namespace';
+    it(`${mayScrape ? 'let' : 'keep'} ${who} ${mayScrape ? 'read' : 'from'} a router's metrics`, () => {
+      assert.equal(allowed(policies, from, router, 9090), mayScrape);
+    });
+  }
+
+  it('keep all but the operator from metrics when no monitoring namespace is named', () => {
+    const silent = policiesOf(render(stored('tiny', { slm: { model: '/a' }, llm: { model: '/b' } })));
+    assert.equal(allowed(silent, others['Prometheus in the monitoring namespace'], router, 9090), false);
+    assert.equal(allowed(silent, others['the operator'], router, 9090), true);
+  });
+
+  it('are not there when the spec switches them off', () => {
+    const off = render(stored('tiny', { slm: { model: '/a' }, llm: { model: '/b' }, networkPolicy: { enabled: false } }));
+    assert.deepEqual(policiesOf(off), []);
+  });
+
+  it('name the namespace the operator runs in', () => {
+    const moved = policiesOf(render(deployment, { ...options, operatorNamespace: 'platform' }));
+    assert.equal(allowed(moved, { namespace: 'platform', labels: operatorLabels }, router, 9090), true);
+    assert.equal(allowed(moved, others['the operator'], router, 9090), false);
+  });
+});
+
+describe('the selectors', () => {
+  const deployment = stored('tiny', { slm: { model: '/a' }, llm: { model: '/b' } });
+  const revision = revisionOf(deployment.spec);
+  const objects = render(deployment);
+  const slm = workload(objects, 'slm').spec;
+  const llm = workload(objects, 'llm').spec;
+  const selectorOf = (name: string) =>
+    (objects.find(({ kind, metadata }) => kind === 'Service' && metadata.name === name)?.spec as { selector: Labels } | undefined)
+      ?.selector;
+
+  it('of each Deployment match its own pods only', () => {
+    for (const [own, other] of [
+      [slm, llm],
+      [llm, slm],
+    ] as const) {
+      assert.ok(matches(own.selector, own.template.metadata.labels));
+      assert.ok(!matches(own.selector, other.template.metadata.labels));
+    }
+  });
+
+  it('of the Services match the SLM pods for clients and the LLM pods for routers', () => {
+    assert.deepEqual(selectorOf('tiny'), selectorLabels('tiny', revision, 'slm'));
+    assert.deepEqual(selectorOf(`tiny-${revision}-llm`), selectorLabels('tiny', revision, 'llm'));
+    assert.ok(matches({ matchLabels: selectorOf('tiny')! }, slm.template.metadata.labels));
+  });
+});
