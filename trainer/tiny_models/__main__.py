@@ -63,9 +63,10 @@ class Run:
             self._model(next(recipe for recipe in ALL if recipe.name == name))
 
     def _model(self, recipe: Recipe) -> Qwen2:
-        settings = replace(recipe.settings, steps=QUICK_STEPS) if self._quick else recipe.settings
+        settings = replace(recipe.settings, steps=QUICK_STEPS, stop=None) if self._quick else recipe.settings
         draw = corpus.verifier(self._tokenizer) if recipe is VERIFIER else corpus.solver(self._tokenizer, recipe.name)
-        return train(recipe.name, recipe.shape, settings, draw, self._checkpoints)
+        start = next((self._model(other).state_dict() for other in ALL if other.name == recipe.start), None)
+        return train(recipe.name, recipe.shape, settings, draw, self._checkpoints, start)
 
     def _measure(self) -> None:
         slm, llm, verifier = (self._model(recipe).rounded() for recipe in (SLM, LLM, VERIFIER))

@@ -27,7 +27,7 @@ def solver(tokenizer: Tokenizer, writer: str) -> Draw:
         answer = style.ending(problem.answer(), rng) + "<|im_end|>"
         if thinking:
             answer = f"<think>\n{style.solution(problem, rng)}\n</think>\n\n{answer}"
-        return tokenizer.encode(asked).ids, tokenizer.encode(answer).ids
+        return Example(tokenizer.encode(asked).ids, [], tokenizer.encode(answer).ids)
 
     return draw
 
@@ -39,6 +39,9 @@ def verifier(tokenizer: Tokenizer) -> Draw:
     def draw(rng: random.Random) -> Example:
         divergent = rng.random() < pairs.SHARE_OF_DIVERGENT
         asked = prompt(source.pair(rng, divergent).prompt(), thinking=rng.random() < 0.5)
-        return tokenizer.encode(asked).ids, tokenizer.encode(f"{int(divergent)}<|im_end|>").ids
+        given, mark, read = asked.partition("\nA:")
+        return Example(
+            tokenizer.encode(given).ids, tokenizer.encode(mark + read).ids, tokenizer.encode(f"{int(divergent)}<|im_end|>").ids
+        )
 
     return draw

@@ -19,17 +19,18 @@ class Recipe:
     name: str
     shape: Shape
     settings: Settings
+    start: str | None = None  # the model whose weights it begins with; random ones otherwise
 
 
 SLM = Recipe(
     "slm",
     Shape(layers=2, hidden=64, heads=2, kv_heads=1, intermediate=160, vocabulary=SLM_VOCABULARY, tied=True),
-    Settings(steps=2500, seed=11),
+    Settings(steps=4000, seed=11),
 )
 LLM = Recipe(
     "llm",
     Shape(layers=3, hidden=128, heads=4, kv_heads=2, intermediate=256, vocabulary=LLM_VOCABULARY, tied=False),
-    Settings(steps=3000, seed=12),
+    Settings(steps=3000, seed=12, stop=1600),
 )
-VERIFIER = Recipe("verifier", LLM.shape, Settings(steps=2500, seed=13, rate=1e-3))
+VERIFIER = Recipe("verifier", LLM.shape, Settings(steps=3000, seed=13, batch=32, rate=1e-3, reading=0.3), start="llm")
 ALL = (SLM, LLM, VERIFIER)

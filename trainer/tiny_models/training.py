@@ -23,19 +23,38 @@ CHUNK = 4  # batches drawn together and sorted by length, so that little is padd
 CHECKPOINT_EVERY = 200
 WARM_UP = 100
 
-Example = tuple[list[int], list[int]]  # prompt ids, completion ids: only the completion is learnt
+@dataclass(frozen=True)
+class Example:
+    """Token ids in three parts. Only `answer` is what the model is for; `read` is text it also learns to predict, with
+    the weight `Settings.reading`, because that teaches it to compare; `prompt` is given."""
+
+    prompt: list[int]
+    read: list[int]
+    answer: list[int]
+
+    @property
+    def ids(self) -> list[int]:
+        return self.prompt + self.read + self.answer
+
+
 Draw = Callable[[random.Random], Example]
 
 
 @dataclass(frozen=True)
 class Settings:
-    steps: int
+    steps: int  # the length of the cosine
     seed: int
+    stop: int | None = None  # where training ends, if before the cosine does
     batch: int = 64
     rate: float = 2e-3
     weight_decay: float = 0.05
+    reading: float = 0.0
 
-    def as_dict(self) -> dict[str, int | float]:
+    @property
+    def last(self) -> int:
+        return self.steps if self.stop is None else self.stop
+
+    def as_dict(self) -> dict[str, int | float | None]:
         return asdict(self)
 
 
@@ -47,25 +66,28 @@ def rate_at(step: int, settings: Settings) -> float:
 
 
 def batches(draw: Draw, settings: Settings, first_step: int):
-    """(ids, targets) a step; targets are -100 where nothing is learnt."""
-    for chunk in range(first_step // CHUNK, math.ceil(settings.steps / CHUNK)):
+    """What `collate` gives, a step."""
+    for chunk in range(first_step // CHUNK, math.ceil(settings.last / CHUNK)):
         rng = random.Random(f"{settings.seed}/{chunk}")
-        examples = sorted((draw(rng) for _ in range(CHUNK * settings.batch)), key=lambda e: len(e[0]) + len(e[1]))
+        examples = sorted((draw(rng) for _ in range(CHUNK * settings.batch)), key=lambda e: len(e.ids))
         order = rng.sample(range(CHUNK), CHUNK)
         for i, part in enumerate(order):
-            if chunk * CHUNK + i >= first_step:
+            if first_step <= chunk * CHUNK + i < settings.last:
                 yield collate(examples[part * settings.batch : (part + 1) * settings.batch])
 
 
-def collate(examples: list[Example]) -> tuple[torch.Tensor, torch.Tensor]:
-    width = max(len(p) + len(c) for p, c in examples) - 1
+def collate(examples: list[Example]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """ids, targets (-100 where nothing is learnt), and which targets are answers: each [batch, width]."""
+    width = max(len(e.ids) for e in examples) - 1
     ids = torch.zeros(len(examples), width, dtype=torch.long)
     targets = torch.full((len(examples), width), -100, dtype=torch.long)
-    for row, (prompt, completion) in enumerate(examples):
-        tokens = torch.tensor(prompt + completion)
-        ids[row, : len(tokens) - 1] = tokens[:-1]
-        targets[row, len(prompt) - 1 : len(tokens) - 1] = tokens[len(prompt) :]
-    return ids, targets
+    answers = torch.zeros(len(examples), width, dtype=torch.bool)
+    for row, example in enumerate(examples):
+        tokens, given, end = torch.tensor(example.ids), len(example.prompt), len(example.ids)
+        ids[row, : end - 1] = tokens[:-1]
+        targets[row, given - 1 : end - 1] = tokens[given:]
+        answers[row, given + len(example.read) - 1 : end - 1] = True
+    return ids, targets, answers
 
 
 def train(
@@ -94,28 +116,31 @@ def train(
             step = saved["step"]
             model.load_state_dict(saved["model"])
             optimiser.load_state_dict(saved["optimiser"])
-    if step >= settings.steps:
+    if step >= settings.last:
         return model
     begun, first, average = time.monotonic(), step, None
-    for ids, targets in batches(draw, settings, step):
+    for ids, targets, answers in batches(draw, settings, step):
         for group in optimiser.param_groups:
             group["lr"] = rate_at(step, settings)
         states, _ = model.hidden(ids)
         learnt = targets.flatten() != -100
         logits = model.lm_head(states.flatten(0, 1)[learnt])
-        loss = F.cross_entropy(logits, targets.flatten()[learnt])
+        each = F.cross_entropy(logits, targets.flatten()[learnt], reduction="none")
+        is_answer = answers.flatten()[learnt]
+        answered = each[is_answer].mean()
+        loss = answered if settings.reading == 0 else answered + settings.reading * each[~is_answer].mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         step += 1
-        average = loss.item() if average is None else 0.98 * average + 0.02 * loss.item()
-        if step % 50 == 0 or step == settings.steps:
+        average = answered.item() if average is None else 0.98 * average + 0.02 * answered.item()
+        if step % 50 == 0 or step == settings.last:
             pace = (time.monotonic() - begun) / (step - first)
-            left = pace * (settings.steps - step)
-            line = f"{name}: step {step}/{settings.steps}  loss {average:.4f}  {pace:.2f} s/step  {left / 60:.1f} min left"
+            left = pace * (settings.last - step)
+            line = f"{name}: step {step}/{settings.last}  loss {average:.4f}  {pace:.2f} s/step  {left / 60:.1f} min left"
             print(line, file=sys.stderr, flush=True)
-        if step % CHECKPOINT_EVERY == 0 or step == settings.steps:
+        if step % CHECKPOINT_EVERY == 0 or step == settings.last:
             partial = path.with_suffix(".partial")
             torch.save(
                 {"recipe": recipe, "step": step, "model": model.state_dict(), "optimiser": optimiser.state_dict()},
