@@ -82,12 +82,13 @@ function without(skipped: ReadonlySet<number>, decoding: Decoding): Decoding {
 }
 
 async function readEndIds(folder: string, eosToken: string | undefined, idOf: ReadonlyMap<string, number>): Promise<number[]> {
+  const ids = new Set<number>();
   for (const name of ['generation_config.json', 'config.json']) {
-    const ids = (await readOptionalJson(folder, name, endTokens))?.eos_token_id;
-    if (ids !== undefined && ids !== null) return [ids].flat();
+    for (const id of [(await readOptionalJson(folder, name, endTokens))?.eos_token_id ?? []].flat()) ids.add(id);
   }
   const id = eosToken === undefined ? undefined : idOf.get(eosToken);
-  return id === undefined ? [] : [id];
+  if (id !== undefined) ids.add(id);
+  return [...ids];
 }
 
 /**
@@ -117,15 +118,16 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   const specialIds = json.added_tokens.filter(({ special }) => special).map(({ id }) => id);
   specialIds.sort((a, b) => a - b);
 
-  const whole =
-    json.decoder?.type === 'ByteLevel'
-      ? byteLevelDecoding(byteTable(idToToken, new Set(json.added_tokens.map(({ id }) => id))))
-      : wholeTextDecoding((ids) =>
-          library.decode(
-            ids.filter((id) => idToToken[id] !== undefined),
-            { skip_special_tokens: false, clean_up_tokenization_spaces: false },
-          ),
-        );
+  const bytesOf = byteTable(idToToken, new Set(json.added_tokens.map(({ id }) => id)));
+  const isByteLevel = json.decoder?.type === 'ByteLevel';
+  const whole = isByteLevel
+    ? byteLevelDecoding(bytesOf)
+    : wholeTextDecoding((ids) =>
+        library.decode(
+          ids.filter((id) => idToToken[id] !== undefined),
+          { skip_special_tokens: false, clean_up_tokenization_spaces: false },
+        ),
+      );
   const plain = without(new Set(specialIds), whole);
 
   const template = await loadChatTemplate(folder, config.chat_template);
@@ -145,6 +147,7 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
         ? []
         : library.encode(text, { add_special_tokens: options?.addSpecialTokens ?? false }).ids,
     decode: (ids, options) => (options?.keepSpecialTokens ? whole : plain).decode(ids),
+    tokenBytes: (id) => (isByteLevel ? (bytesOf[id] ?? new Uint8Array()) : new TextEncoder().encode(whole.decode([id]))),
     stream: (options) => (options?.keepSpecialTokens ? whole : plain).stream(),
     applyChatTemplate(messages, variables) {
       if (!template) {

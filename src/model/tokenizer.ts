@@ -20,12 +20,14 @@ export interface Tokenizer {
   readonly tokenToId: ReadonlyMap<string, number>;
   /** Ids that the tokenizer marks as special, ascending. */
   readonly specialIds: readonly number[];
-  /** End-of-sequence ids of generation_config.json (else config.json, else tokenizer_config.json). */
+  /** End-of-sequence ids: those of generation_config.json, of config.json and the tokenizer's own `eos_token`, as SGLang does. */
   readonly endIds: readonly number[];
   /** Text to ids; special tokens in the text are recognised, none is added unless asked for (Llama's tokenizers then put `bos` in front). */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
   /** Ids to text. Special tokens are left out unless asked for; ids the tokenizer does not know give no text; broken UTF-8 gives U+FFFD. */
   decode(ids: readonly number[], options?: { readonly keepSpecialTokens?: boolean }): string;
+  /** The bytes one token stands for; for vocabularies that are not byte-level the UTF-8 text of the token. Empty for unknown ids. */
+  tokenBytes(id: number): Uint8Array;
   stream(options?: { readonly keepSpecialTokens?: boolean }): TextStream;
   /**
    * Renders the folder's chat template with `add_generation_prompt: true`; `variables` are handed to the template (`enable_thinking`, …).

@@ -115,7 +115,7 @@ describe('tokenizer', () => {
       assert.throws(() => plain.applyChatTemplate([]), /has no chat template/);
     });
 
-    it('falls back to config.json and then to the eos token for the end tokens', async () => {
+    it('takes end tokens from generation_config.json, config.json and the eos token', async () => {
       await rm(join(folder, 'generation_config.json'));
       assert.deepEqual((await loadTokenizer(folder)).endIds, [463]);
       await rm(join(folder, 'config.json'));

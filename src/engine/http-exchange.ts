@@ -1,0 +1,109 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { HttpError } from './http-error.ts';
+
+const maxBodyBytes = 256 * 2 ** 20;
+
+/** One HTTP request and its answer. */
+export class HttpExchange {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  /** When the request came, in milliseconds since the epoch. */
+  readonly receivedAt = performance.timeOrigin + performance.now();
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #gone = new AbortController();
+
+  constructor(request: IncomingMessage, response: ServerResponse) {
+    const url = new URL(request.url ?? '/', 'http://engine');
+    this.method = request.method ?? 'GET';
+    this.path = url.pathname;
+    this.query = url.searchParams;
+    this.#request = request;
+    this.#response = response;
+    response.on('close', () => {
+      if (!response.writableFinished) this.#gone.abort();
+    });
+  }
+
+  /** Aborts when the client leaves before its answer is complete. */
+  get gone(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  get contentType(): string {
+    return (this.#request.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
+  }
+
+  /** The body as JSON. Throws `HttpError`. */
+  async json(): Promise<unknown> {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of this.#request as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > maxBodyBytes) throw HttpError.framework(413, `The body is larger than ${maxBodyBytes} bytes`);
+      chunks.push(chunk);
+    }
+    const text = Buffer.concat(chunks).toString('utf8');
+    if (text === '') throw HttpError.invalidBody("1 validation error: {'type': 'missing', 'loc': ('body',), 'msg': 'Field required'}");
+    try {
+      return JSON.parse(text);
+    } catch (error) {
+      throw HttpError.invalidBody(
+        `1 validation error: {'type': 'json_invalid', 'loc': ('body',), 'msg': 'JSON decode error: ${String(error)}'}`,
+      );
+    }
+  }
+
+  sendJson(body: unknown, status = 200): void {
+    this.#send(status, JSON.stringify(body), 'application/json');
+  }
+
+  sendText(text: string, status = 200, contentType?: string): void {
+    this.#send(status, text, contentType);
+  }
+
+  #send(status: number, text: string, contentType: string | undefined): void {
+    if (this.#response.destroyed) return;
+    this.#response.writeHead(status, { ...(contentType && { 'content-type': contentType }), 'content-length': Buffer.byteLength(text) });
+    this.#response.end(text);
+  }
+
+  /** Answers an error; nothing is sent when the answer has begun. */
+  sendError(error: unknown): void {
+    if (this.#response.headersSent) {
+      this.#response.destroy();
+      return;
+    }
+    if (error instanceof HttpError) this.sendJson(error.body, error.status);
+    else this.sendText('Internal Server Error', 500, 'text/plain; charset=utf-8');
+  }
+
+  /** Begins a stream of server-sent events. */
+  events(): EventStream {
+    this.#response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
+    return new EventStream(this.#response);
+  }
+}
+
+/** Server-sent events that carry JSON, closed by `[DONE]`. */
+export class EventStream {
+  readonly #response: ServerResponse;
+
+  constructor(response: ServerResponse) {
+    this.#response = response;
+  }
+
+  /** Whether the client reads too slowly: what can be left out should be. */
+  get congested(): boolean {
+    return this.#response.writableNeedDrain;
+  }
+
+  send(event: unknown): void {
+    if (!this.#response.destroyed) this.#response.write(`data: ${JSON.stringify(event)}\n\n`);
+  }
+
+  end(): void {
+    if (!this.#response.destroyed) this.#response.end('data: [DONE]\n\n');
+  }
+}

@@ -1,0 +1,127 @@
+import { basename } from 'node:path';
+import {
+  attributeType,
+  elementType,
+  encodeOnnx,
+  type ElementType,
+  type OnnxAttribute,
+  type OnnxNode,
+  type OnnxTensor,
+  type OnnxValue,
+} from './onnx-schema.ts';
+import type { TensorEntry, TensorType } from './safetensors.ts';
+
+const storedType: Readonly<Record<TensorType, ElementType>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
+
+/** Float attributes must be told apart from integers, which JavaScript does not do. */
+export interface FloatAttribute {
+  readonly float: number;
+}
+
+type AttributeValue = number | readonly number[] | FloatAttribute;
+
+function attribute(name: string, value: AttributeValue): OnnxAttribute {
+  if (typeof value === 'number') return { name, type: attributeType.int, i: value };
+  if ('float' in value) return { name, type: attributeType.float, f: value.float };
+  return { name, type: attributeType.ints, ints: value };
+}
+
+/** Collects the nodes of an ONNX graph. Values are named by strings; a node's outputs get names made from its position. */
+export class GraphBuilder {
+  readonly #nodes: OnnxNode[] = [];
+  readonly #initializers: OnnxTensor[] = [];
+  readonly #inputs: OnnxValue[] = [];
+  readonly #outputs: OnnxValue[] = [];
+  readonly #constants = new Map<string, string>();
+
+  /** Adds a node with one output and returns the output's name. `domain` '' is ONNX itself, 'com.microsoft' ONNX Runtime's own operators. */
+  node(opType: string, input: readonly string[], attributes: Readonly<Record<string, AttributeValue>> = {}, domain = ''): string {
+    return this.#add(opType, input, attributes, domain, 1)[0] ?? '';
+  }
+
+  /** As `node`, with `count` outputs. */
+  nodes(opType: string, input: readonly string[], count: number, attributes: Readonly<Record<string, AttributeValue>> = {}): string[] {
+    return this.#add(opType, input, attributes, '', count);
+  }
+
+  #add(
+    opType: string,
+    input: readonly string[],
+    attributes: Readonly<Record<string, AttributeValue>>,
+    domain: string,
+    count: number,
+  ): string[] {
+    const name = `${opType}_${this.#nodes.length}`;
+    const output = Array.from({ length: count }, (_, index) => (count === 1 ? `${name}_out` : `${name}_out${index}`));
+    this.#nodes.push({
+      name,
+      opType,
+      domain,
+      input,
+      output,
+      attribute: Object.entries(attributes).map(([key, value]) => attribute(key, value)),
+    });
+    return output;
+  }
+
+  /** A vector of int64 constants, for shapes, sizes and axes. */
+  integers(values: readonly number[]): string {
+    const name = `integers_${values.join('_')}`;
+    if (!this.#constants.has(name)) {
+      const rawData = new Uint8Array(BigInt64Array.from(values, (value) => BigInt(value)).buffer);
+      this.#initializers.push({ name, dims: [values.length], dataType: elementType.int64, rawData });
+      this.#constants.set(name, name);
+    }
+    return name;
+  }
+
+  /** A tensor that stays in its safetensors file; the runtime reads it from there, so the graph itself has a few kilobytes. */
+  stored(entry: TensorEntry): { readonly name: string; readonly type: ElementType } {
+    const type = storedType[entry.type];
+    if (!this.#constants.has(entry.name)) {
+      this.#constants.set(entry.name, entry.name);
+      this.#initializers.push({
+        name: entry.name,
+        dims: entry.shape,
+        dataType: elementType[type],
+        dataLocation: 1,
+        externalData: [
+          { key: 'location', value: basename(entry.file) },
+          { key: 'offset', value: String(entry.offset) },
+          { key: 'length', value: String(entry.byteLength) },
+        ],
+      });
+    }
+    return { name: entry.name, type };
+  }
+
+  /** Declares an input; named dimensions vary from run to run. */
+  input(name: string, type: ElementType, shape: readonly (number | string)[]): string {
+    this.#inputs.push(valueInfo(name, type, shape));
+    return name;
+  }
+
+  /** Declares `value` as an output called `name`. */
+  output(name: string, value: string, type: ElementType, shape: readonly (number | string)[]): void {
+    this.#nodes.push({ name, opType: 'Identity', domain: '', input: [value], output: [name], attribute: [] });
+    this.#outputs.push(valueInfo(name, type, shape));
+  }
+
+  /** The bytes of the .onnx file. */
+  encode(): Uint8Array {
+    return encodeOnnx({
+      irVersion: 10,
+      producerName: 'r2r',
+      opsetImport: [
+        { domain: '', version: 17 },
+        { domain: 'com.microsoft', version: 1 },
+      ],
+      graph: { name: 'decoder', node: this.#nodes, initializer: this.#initializers, input: this.#inputs, output: this.#outputs },
+    });
+  }
+}
+
+function valueInfo(name: string, type: ElementType, shape: readonly (number | string)[]): OnnxValue {
+  const dim = shape.map((size) => (typeof size === 'number' ? { dimValue: size } : { dimParam: size }));
+  return { name, type: { tensorType: { elemType: elementType[type], shape: { dim } } } };
+}
