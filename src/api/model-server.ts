@@ -119,7 +119,7 @@ export const podTemplate = z
       .optional()
       .describe(
         'A partial PodSpec. Containers, volumes and variables are merged by name, mounts by path; other lists are replaced; ' +
-          'init containers of yours run before the engine. `$patch: delete` in a list element removes it, `$patch: replace` in a map takes the map as it is.',
+          'init containers of yours run before the engine. `$patch: delete` removes a list element or a map, `$patch: replace` takes a map as it is.',
       ),
   })
   .optional();

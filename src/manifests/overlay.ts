@@ -41,8 +41,8 @@ const containerLists = new Set(['containers', 'initContainers']);
 
 /**
  * Merges a partial PodSpec over a rendered one, as `kubectl patch --type=strategic` would: maps deeply, the lists above by key, other
- * lists and scalars replaced, null removes a key. A map with `$patch: replace` is taken as it is; a list element with `$patch: delete`
- * is removed. Neither argument is changed. `path` is the field the overlay came from, for messages. Throws {@link OverlayError}.
+ * lists and scalars replaced. null removes a field, but a plain `kubectl apply` drops nulls on its way; so `$patch: delete` removes a map
+ * or a list element, and `$patch: replace` takes a map as it is. Neither argument is changed. `path` is the field the overlay came from, for messages. Throws {@link OverlayError}.
  */
 export function mergePodSpec(rendered: JsonObject, overlay: JsonObject, path: string): JsonObject {
   return mergeMap(rendered, overlay, '', path);
@@ -52,19 +52,14 @@ export function mergePodSpec(rendered: JsonObject, overlay: JsonObject, path: st
 function mergeMap(base: JsonObject, overlay: JsonObject, place: string, path: string): JsonObject {
   const { $patch: directive, ...patch } = overlay;
   if (directive === 'replace') return patch;
-  if (directive !== undefined) {
-    throw new OverlayError(
-      `${path}.$patch`,
-      'must be replace in a map; to remove a field, set it to null; to remove a list element, set delete there',
-    );
-  }
+  if (directive !== undefined) throw new OverlayError(`${path}.$patch`, 'must be replace or delete in a map, and delete in a list element');
   const merged = new Map(Object.entries(base));
   for (const [key, value] of Object.entries(patch)) {
     const fieldPath = `${path}.${key}`;
     const fieldPlace = place === '' ? key : `${place}.${key}`;
     const before = merged.get(key);
     const list = mergedLists.get(fieldPlace);
-    if (value === null) merged.delete(key);
+    if (value === null || (isObject(value) && value.$patch === 'delete')) merged.delete(key);
     else if (list) merged.set(key, mergeList(before, value, list, containerLists.has(fieldPlace) ? '*' : fieldPlace, fieldPath));
     else if (isObject(value)) merged.set(key, mergeMap(isObject(before) ? before : {}, value, fieldPlace, fieldPath));
     else merged.set(key, value);

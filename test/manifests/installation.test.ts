@@ -12,7 +12,7 @@ import type { ApiServer } from '../api/api-server.ts';
 import { apiServer, resourcePath } from '../api/api-server.ts';
 import type { Manifest } from '../api/deployments.ts';
 import { assertGolden } from './golden.ts';
-import { example, render } from './rendering.ts';
+import { example, render, workload } from './rendering.ts';
 
 interface Installed {
   readonly apiVersion: string;
@@ -117,6 +117,23 @@ describe('the installed operator, on a real API server', function () {
       }
     });
   }
+
+  it('makes pods that a namespace of the restricted pod security standard admits', async () => {
+    const strict = await server.namespace('strict');
+    const label = { metadata: { labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } } };
+    assert.equal((await server.send('PATCH', `/api/v1/namespaces/${strict}`, label, 'application/merge-patch+json')).status, 200);
+    const create = (spec: object) => {
+      const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { generateName: 'p-' }, spec };
+      return server.send('POST', `/api/v1/namespaces/${strict}/pods?dryRun=All`, pod);
+    };
+    for (const file of ['r2rdeployment.yaml', 'r1-1.5b-32b.yaml']) {
+      for (const role of ['slm', 'llm'] as const) {
+        const { status, body } = await create(workload(render(example(file)), role).spec.template.spec);
+        assert.equal(status, 201, `${file} ${role}: ${body.message ?? ''}`);
+      }
+    }
+    assert.equal((await create({ containers: [{ name: 'c', image: 'i' }] })).status, 403, 'the namespace enforces nothing');
+  });
 
   it('may cache what it reads, write status and events, and hold its lease', async () => {
     const lists = [

@@ -16,6 +16,12 @@ const cases: readonly (readonly [string, JsonObject, JsonObject, JsonObject])[] 
   ],
   ['removes a field with null', { a: 1, m: { x: 1, y: 2 } }, { a: null, m: { x: null } }, { m: { y: 2 } }],
   [
+    'removes a map with $patch: delete',
+    { resources: { limits: { a: '1' }, requests: { b: '1' } } },
+    { resources: { limits: { $patch: 'delete' } } },
+    { resources: { requests: { b: '1' } } },
+  ],
+  [
     'takes a map as it is with $patch: replace',
     { nodeSelector: { a: 'b' } },
     { nodeSelector: { $patch: 'replace', c: 'd' } },
