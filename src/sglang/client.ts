@@ -11,6 +11,9 @@ import { modelInfoSchema, modelListSchema, serverInfoSchema, type ModelInfo, typ
 /** uvicorn closes idle connections after 5 s; ours must let go of them first, or a request meets a closing socket. */
 const keepAliveMs = 4_000;
 
+/** How many closing connections one call may meet: several idle ones can be closed at once. */
+const maxResets = 2;
+
 export interface SglangClientOptions {
   /** `http://host:port`. */
   readonly url: string;
@@ -48,12 +51,13 @@ export class SglangClient {
    * @throws the signal's reason when cancelled; EngineError otherwise
    */
   async generate(call: GenerateCall, signal?: AbortSignal): Promise<GenerateAnswer> {
-    try {
-      return await this.#generateOnce(call, signal);
-    } catch (error) {
-      // A kept-alive connection that the server closed just as we wrote to it. Under a new rid, lest the first did arrive.
-      if (!isReset(error) || signal?.aborted) throw error;
-      return this.#generateOnce(call, signal);
+    for (let resets = 0; ; resets++) {
+      try {
+        return await this.#generateOnce(call, signal);
+      } catch (error) {
+        // A kept-alive connection that the server closed just as we wrote to it. Under a new rid, lest the first did arrive.
+        if (!isReset(error) || signal?.aborted || resets === maxResets) throw error;
+      }
     }
   }
 
