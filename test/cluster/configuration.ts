@@ -83,6 +83,8 @@ export function kubeletConfiguration(): string {
     localStorageCapacityIsolation: false,
     imageGCHighThresholdPercent: 100,
     evictionHard: { 'memory.available': '50Mi', 'nodefs.available': '1%', 'nodefs.inodesFree': '1%', 'imagefs.available': '1%' },
+    // How soon the node's status (Ready, GPUs) and a pod's follow.
+    nodeStatusUpdateFrequency: '2s',
     syncFrequency: '10s',
   });
 }

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { run, tryRun } from './commands.ts';
+import { locked } from './lock.ts';
+import { until } from './progress.ts';
+
+describe('a lock between processes', () => {
+  let folder: string;
+  beforeEach(async () => (folder = await mkdtemp(join(tmpdir(), 'r2r-lock-'))));
+  afterEach(() => rm(folder, { recursive: true }));
+
+  it('lets one holder work at a time, and tells the waiting one who it waits for', async () => {
+    const path = join(folder, 'lock');
+    const lines: string[] = [];
+    let inside = 0;
+    let most = 0;
+    const work = async () => {
+      most = Math.max(most, ++inside);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      inside--;
+    };
+    await Promise.all([1, 2, 3].map(() => locked(path, (line) => lines.push(line), work)));
+    assert.equal(most, 1);
+    assert.match(lines[0] ?? '', new RegExp(`waiting for process ${process.pid}`));
+  });
+
+  it('is free again after its holder failed', async () => {
+    const path = join(folder, 'lock');
+    await assert.rejects(
+      locked(
+        path,
+        () => undefined,
+        () => Promise.reject(new Error('no')),
+      ),
+      /^Error: no$/,
+    );
+    await assert.rejects(stat(path), { code: 'ENOENT' });
+  });
+
+  it('is taken over from a holder that died', async () => {
+    const path = join(folder, 'lock');
+    const dead = (await run('sh', ['-c', 'echo $$'])).trim();
+    await mkdir(path);
+    await writeFile(join(path, 'pid'), dead);
+    assert.equal(
+      await locked(
+        path,
+        () => undefined,
+        () => Promise.resolve('done'),
+      ),
+      'done',
+    );
+  });
+});
+
+describe('a command', () => {
+  it('that fails says what it was and what it printed', async () => {
+    await assert.rejects(run('sh', ['-c', 'echo broken >&2; exit 3']), {
+      code: 'COMMAND_FAILED',
+      message: /sh -c echo broken >&2; exit 3\n {2}exit status 3: broken/,
+    });
+    await assert.rejects(run('/no/such/program', []), { code: 'COMMAND_FAILED', message: /ENOENT/ });
+    assert.equal(await tryRun('false', []), undefined);
+  });
+
+  it('gets its input and reports lines of standard error as they come', async () => {
+    const lines: string[] = [];
+    const output = await run('sh', ['-c', 'cat; echo one >&2; echo two >&2'], { input: 'text', onLine: (line) => lines.push(line) });
+    assert.equal(output, 'text');
+    assert.deepEqual(lines, ['one', 'two']);
+  });
+
+  it('that hangs is killed at its deadline', async () => {
+    await assert.rejects(run('sleep', ['60'], { timeoutMs: 50 }), { message: /ended by SIGKILL/ });
+  });
+});
+
+describe('waiting for something', () => {
+  it('names it and the last obstacle when it does not come', async () => {
+    const attempt = () => Promise.reject(new Error('still dark'));
+    await assert.rejects(until('the sun rises', 20, attempt, 5), { message: 'the sun rises: not within 0 s: still dark' });
+  });
+
+  it('returns what came', async () => {
+    let count = 0;
+    assert.equal(await until('three', 5000, () => Promise.resolve(++count === 3 && 'three'), 1), 'three');
+  });
+});
