@@ -174,9 +174,9 @@ const broken: readonly (readonly [string, JsonObject, RegExp])[] = [
   ],
   ['an element that is no map', { volumes: ['a'] }, /^podTemplate\.spec\.volumes\[0\]: needs "name"/],
   [
-    '$patch: delete in a map',
-    { nodeSelector: { $patch: 'delete' } },
-    /^podTemplate\.spec\.nodeSelector\.\$patch: must be replace in a map/,
+    'an unknown $patch',
+    { nodeSelector: { $patch: 'merge' } },
+    /^podTemplate\.spec\.nodeSelector\.\$patch: must be replace or delete in a map/,
   ],
 ];
 
