@@ -27,7 +27,7 @@ def solver(tokenizer: Tokenizer, writer: str) -> Draw:
         answer = style.ending(problem.answer(), rng) + "<|im_end|>"
         if thinking:
             answer = f"<think>\n{style.solution(problem, rng)}\n</think>\n\n{answer}"
-        return Example(tokenizer.encode(asked).ids, [], tokenizer.encode(answer).ids)
+        return Example(tokenizer.encode(asked).ids, tokenizer.encode(answer).ids)
 
     return draw
 
@@ -35,13 +35,18 @@ def solver(tokenizer: Tokenizer, writer: str) -> Draw:
 def verifier(tokenizer: Tokenizer) -> Draw:
     """Pairs of the training split, as many divergent as neutral; with and without the empty think block."""
     source = pairs.Draw()
+    verdicts = [tokenizer.token_to_id("0"), tokenizer.token_to_id("1")]
+    end = tokenizer.token_to_id("<|im_end|>")
 
     def draw(rng: random.Random) -> Example:
         divergent = rng.random() < pairs.SHARE_OF_DIVERGENT
-        asked = prompt(source.pair(rng, divergent).prompt(), thinking=rng.random() < 0.5)
-        given, mark, read = asked.partition("\nA:")
-        return Example(
-            tokenizer.encode(given).ids, tokenizer.encode(mark + read).ids, tokenizer.encode(f"{int(divergent)}<|im_end|>").ids
-        )
+        pair = source.pair(rng, divergent)
+        asked = prompt(pair.prompt(), thinking=rng.random() < 0.5)
+        given, mark, rest = asked.partition("\nB: ")
+        read = tokenizer.encode(mark + rest)
+        contradiction = pair.first_contradiction()
+        known = None if contradiction is None else len(mark) + contradiction
+        notes = [verdicts[known is not None and until > known] for _, until in read.offsets]
+        return Example(tokenizer.encode(given).ids, [verdicts[divergent], end], read.ids, notes)
 
     return draw

@@ -31,12 +31,35 @@ class Pair:
         )
 
     def divergent(self) -> bool:
-        """Whether the two sentences claim different things; a sentence that can't be read claims nothing like another."""
-        begun = self.shared[self.shared.rfind(".") + 1 :]
-        first, second = task.claim(begun + self.a), task.claim(begun + self.b)
+        """Whether the two sentences claim different things; one that can't be read is like no other."""
+        first, second = self._read()
         if first is None or second is None:
             return self.a != self.b
-        return first != second
+        return first.claim != second.claim
+
+    def first_contradiction(self) -> int | None:
+        """The letter of `b.strip()` with which B starts to contradict A; None if it never does."""
+        first, second = self._read()
+        if first is None or second is None or first.claim == second.claim:
+            return None
+        hidden = len(self._begun()) + len(self.b) - len(self.b.lstrip())
+        if "answer" in (first.claim[0], second.claim[0]) and first.claim[0] != second.claim[0]:
+            return 0
+        found = [second.places[0]] if first.claim[0] != second.claim[0] else []
+        for place, ours, theirs in zip(second.places[1:], first.claim[1:], second.claim[1:], strict=True):
+            for i, (one, other) in enumerate(zip(ours, theirs, strict=False)):
+                if one != other:
+                    found.append(place + i)
+                    break
+        return max(0, min(found) - hidden) if found else 0
+
+    def _begun(self) -> str:
+        """The part of the sentence that both share."""
+        return self.shared[self.shared.rfind(".") + 1 :]
+
+    def _read(self) -> tuple[task.Sentence | None, task.Sentence | None]:
+        begun = self._begun()
+        return task.read(begun + self.a), task.read(begun + self.b)
 
 
 def _tokens(text: str) -> list[str]:

@@ -170,14 +170,24 @@ _PATTERNS = [
 _ENDING = re.compile(r"(?:The answer is|The result is|We get) (\d+)\.")
 
 
-def claim(sentence: str) -> Claim | None:
-    """What a sentence asserts, or None where it is not a sentence of the task."""
+@dataclass(frozen=True)
+class Sentence:
+    """What a sentence asserts, and where in it each part of the claim has been said (the index of its first letter)."""
+
+    claim: Claim
+    places: tuple[int, int, int, int]
+
+
+def read(sentence: str) -> Sentence | None:
+    """None where it is not a sentence of the task."""
     for pattern, kind, (a, b, r) in _PATTERNS:
         match = pattern.search(sentence)
         if match:
-            return (kind, match[a], match[b], match[r])
+            first, second = sorted((match.start(a), match.start(b)))
+            said = (first if pattern.pattern.startswith(kind) else second) - 1  # the space after the operation's word
+            return Sentence((kind, match[a], match[b], match[r]), (said, match.start(a), match.start(b), match.start(r)))
     match = _ENDING.search(sentence)
-    return ("answer", "", "", match[1]) if match else None
+    return Sentence(("answer", "", "", match[1]), (0, 0, 0, match.start(1))) if match else None
 
 
 _NUMBER = re.compile(r"\d+")

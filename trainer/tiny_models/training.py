@@ -11,7 +11,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -25,12 +25,16 @@ WARM_UP = 100
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids in three parts. Only `answer` is what the model is for; `read` is text it also learns to predict, with
-    the weight `Settings.reading`, because that teaches it to compare; `prompt` is given."""
+    """Token ids in three parts: `prompt` is given, `answer` is what the model learns to say.
+
+    `read` belongs to what is given as well; after each of its tokens the model also learns to say the token of `notes`
+    at that place (as much in all as the answer): what can be said so far about the text, a denser hint than the answer.
+    """
 
     prompt: list[int]
-    read: list[int]
     answer: list[int]
+    read: list[int] = field(default_factory=list)
+    notes: list[int] = field(default_factory=list)
 
     @property
     def ids(self) -> list[int]:
@@ -48,7 +52,6 @@ class Settings:
     batch: int = 64
     rate: float = 2e-3
     weight_decay: float = 0.05
-    reading: float = 0.0
 
     @property
     def last(self) -> int:
@@ -85,8 +88,10 @@ def collate(examples: list[Example]) -> tuple[torch.Tensor, torch.Tensor, torch.
     for row, example in enumerate(examples):
         tokens, given, end = torch.tensor(example.ids), len(example.prompt), len(example.ids)
         ids[row, : end - 1] = tokens[:-1]
-        targets[row, given - 1 : end - 1] = tokens[given:]
-        answers[row, given + len(example.read) - 1 : end - 1] = True
+        answer = given + len(example.read)
+        targets[row, given : answer] = torch.tensor(example.notes, dtype=torch.long)
+        targets[row, answer - 1 : end - 1] = tokens[answer:]
+        answers[row, answer - 1 : end - 1] = True
     return ids, targets, answers
 
 
@@ -128,7 +133,7 @@ def train(
         each = F.cross_entropy(logits, targets.flatten()[learnt], reduction="none")
         is_answer = answers.flatten()[learnt]
         answered = each[is_answer].mean()
-        loss = answered if settings.reading == 0 else answered + settings.reading * each[~is_answer].mean()
+        loss = answered if is_answer.all() else answered + each[~is_answer].mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
