@@ -86,21 +86,24 @@ function sglangArgs(server: ModelServer, role: Component, modelPath: string): re
     // SGLang captures prefill graphs from 4 tokens on; a routed call carries one or two new ones.
     ...['--cuda-graph-bs-prefill', '1', '2', '4', '8', '16', '32', '64'],
     ...server.extraArgs,
-    ...['--model-path', modelPath, '--served-model-name', role, '--host', '$(POD_IP)', '--port', String(ports.engine)],
     ...['--tp-size', String(server.tensorParallelSize ?? (role === 'slm' ? 1 : 2))],
     ...(server.memFractionStatic === undefined ? [] : ['--mem-fraction-static', String(server.memFractionStatic)]),
-    ...(server.contextLength === undefined ? [] : ['--context-length', String(server.contextLength)]),
-    ...['--page-size', '1', '--enable-metrics'],
-    ...(role === 'slm' ? ['--enable-return-hidden-states'] : []),
+    ...['--page-size', '1'],
+    ...commonArgs(server, role, modelPath),
   ];
 }
 
 function cpuArgs(server: ModelServer, role: Component, modelPath: string): readonly string[] {
+  return ['engine', ...server.extraArgs, ...commonArgs(server, role, modelPath)];
+}
+
+/** What both engines are told in the same words. */
+function commonArgs(server: ModelServer, role: Component, modelPath: string): readonly string[] {
   return [
-    'engine',
-    ...server.extraArgs,
     ...['--model-path', modelPath, '--served-model-name', role, '--host', '$(POD_IP)', '--port', String(ports.engine)],
     ...(server.contextLength === undefined ? [] : ['--context-length', String(server.contextLength)]),
+    '--enable-metrics',
+    ...(role === 'slm' ? ['--enable-return-hidden-states'] : []),
   ];
 }
 
