@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path';
 import { run } from './commands.ts';
 import type { Progress } from './progress.ts';
 
-/** Program -> the package that brings it. */
+/** Program -> the packages that bring it and what it cannot work without. */
 const packageOf = {
   etcd: 'etcd-server',
   containerd: 'containerd',
@@ -19,8 +19,8 @@ const packageOf = {
   socat: 'socat',
   openssl: 'openssl',
   buildah: 'buildah',
-  mmdebstrap: 'mmdebstrap',
-  gcc: 'gcc',
+  mmdebstrap: 'mmdebstrap debian-archive-keyring',
+  gcc: 'gcc libc6-dev',
 } as const;
 export type DebianProgram = keyof typeof packageOf;
 
@@ -43,7 +43,7 @@ function isExecutable(path: string): boolean {
 }
 
 function missingPackages(names: readonly DebianProgram[], withCni: boolean): string[] {
-  const missing = names.filter((name) => !findProgram(name)).map((name): string => packageOf[name]);
+  const missing = names.filter((name) => !findProgram(name)).flatMap((name): string[] => packageOf[name].split(' '));
   if (withCni && !isExecutable(join(cniFolder, 'ptp'))) missing.push('containernetworking-plugins');
   return [...new Set(missing)];
 }

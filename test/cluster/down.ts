@@ -58,34 +58,37 @@ async function removeStrayFiles(): Promise<void> {
 
 /** Removes the local cluster with everything in it; false when there was none. Needs root. */
 export async function down(progress: Progress): Promise<boolean> {
-  return locked(paths.lock, progress, async () => {
-    const before = await readBefore();
-    if (!before && processes().length === 0) {
-      await rm(stateFolder, { recursive: true, force: true });
-      return false;
-    }
-    progress('stopping the cluster: killing its programs and all pods');
-    await killAll("the cluster's programs", () => processes().map(({ pid }) => pid));
-    await killAll('pods', podProcesses);
-    await killAll("the cluster's programs", () => processes().map(({ pid }) => pid));
-    const sockets = shimSockets();
-    await unmountAll();
-    progress('removing interfaces, firewall rules and cgroups');
-    const { ip, iptables, ip6tables, nft } = await debianProgramPaths(['ip', 'iptables', 'ip6tables', 'nft'], progress);
-    await removeInterfaces({ ip });
-    await closeFirewall(iptables);
-    await closeFirewall(ip6tables);
-    await removeCgroup();
-    await removeStrayFiles();
-    for (const socket of sockets) await rm(socket, { force: true });
-    if (before) {
-      await removeNewTables(nft, iptables, 'ip', before.tables.iptables);
-      await removeNewTables(nft, ip6tables, 'ip6', before.tables.ip6tables);
-      await restoreSysctls(before);
-      await removeNewFolders(before);
-    }
-    await run('rm', ['-rf', '--one-file-system', stateFolder]);
-    progress('the cluster is gone');
-    return true;
-  });
+  return locked(paths.lock, progress, () => remove(progress));
+}
+
+/** {@link down} for a caller that holds the lock. */
+export async function remove(progress: Progress): Promise<boolean> {
+  const before = await readBefore();
+  if (!before && processes().length === 0) {
+    await rm(stateFolder, { recursive: true, force: true });
+    return false;
+  }
+  progress('stopping the cluster: killing its programs and all pods');
+  await killAll("the cluster's programs", () => processes().map(({ pid }) => pid));
+  await killAll('pods', podProcesses);
+  await killAll("the cluster's programs", () => processes().map(({ pid }) => pid));
+  const sockets = shimSockets();
+  await unmountAll();
+  progress('removing interfaces, firewall rules and cgroups');
+  const { ip, iptables, ip6tables, nft } = await debianProgramPaths(['ip', 'iptables', 'ip6tables', 'nft'], progress);
+  await removeInterfaces({ ip });
+  await closeFirewall(iptables);
+  await closeFirewall(ip6tables);
+  await removeCgroup();
+  await removeStrayFiles();
+  for (const socket of sockets) await rm(socket, { force: true });
+  if (before) {
+    await removeNewTables(nft, iptables, 'ip', before.tables.iptables);
+    await removeNewTables(nft, ip6tables, 'ip6', before.tables.ip6tables);
+    await restoreSysctls(before);
+    await removeNewFolders(before);
+  }
+  await run('rm', ['-rf', '--one-file-system', stateFolder]);
+  progress('the cluster is gone');
+  return true;
 }

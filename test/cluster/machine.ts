@@ -40,7 +40,14 @@ export interface Before {
   /** Tables that the firewall had. */
   readonly tables: { readonly iptables: readonly string[]; readonly ip6tables: readonly string[] };
   readonly missingFolders: readonly string[];
+  /** The kernel's name for the time since it started. */
+  readonly bootId: string;
 }
+
+const bootId = () => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+
+/** Whether the machine was started anew since the first `up`: mounts, interfaces and processes are gone then, files are not. */
+export const isFromEarlierBoot = (before: Before): boolean => before.bootId !== bootId();
 
 /** The machine's state before the first `up`; undefined when there is no cluster. */
 export async function readBefore(): Promise<Before | undefined> {
@@ -64,6 +71,7 @@ export async function writeBefore(tools: Tools): Promise<void> {
     sysctls: Object.fromEntries(sysctls.filter((name) => existsSync(`/proc/sys/${name}`)).map((name) => [name, readSysctl(name)])),
     tables: { iptables: tableNames(saved.iptables), ip6tables: tableNames(saved.ip6tables) },
     missingFolders: folders.filter((folder) => !existsSync(folder)),
+    bootId: bootId(),
   };
   await mkdir(stateFolder, { recursive: true, mode: 0o755 });
   await writeFile(paths.before, JSON.stringify(before, undefined, 2));

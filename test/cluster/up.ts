@@ -6,11 +6,12 @@ import { certificateFile, createCertificates, keyFile, type CertificateName } fr
 import { createCgroup } from './cgroups.ts';
 import { run, tryRun } from './commands.ts';
 import * as configuration from './configuration.ts';
+import { remove } from './down.ts';
 import { openFirewall } from './firewall.ts';
 import { hasImage, importImage } from './image-store.ts';
 import { pauseArchive } from './images.ts';
 import { locked } from './lock.ts';
-import { writeBefore } from './machine.ts';
+import { isFromEarlierBoot, readBefore, writeBefore } from './machine.ts';
 import { createNodeInterface } from './network.ts';
 import { ensureRunning, lastWords } from './processes.ts';
 import { clients, controlPlane, type Program } from './programs.ts';
@@ -137,6 +138,8 @@ class Starting {
 export async function up(progress: Progress): Promise<Tools> {
   return locked(paths.lock, progress, async () => {
     const tools = await findTools(progress);
+    const before = await readBefore();
+    if (before && isFromEarlierBoot(before)) await remove(progress);
     await writeBefore(tools);
     try {
       await createNodeInterface(tools);
