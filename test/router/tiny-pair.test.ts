@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { loadTokenizer } from '../../src/model/tokenizer-folder.ts';
+import { entropy } from '../../src/router/entropy.ts';
+import { SglangClient } from '../../src/sglang/index.ts';
+import { complete, streamed, type Piece } from './chat-client.ts';
+import { startTinyPair, type TinyPair } from './tiny-pair.ts';
+
+interface Problem {
+  readonly question: string;
+  readonly answer: string;
+}
+
+const file = join(import.meta.dirname, '../../examples/models/problems/held-out.jsonl');
+const problems = readFileSync(file, 'utf8')
+  .trim()
+  .split('\n')
+  .slice(0, 6)
+  .map((line) => JSON.parse(line) as Problem);
+const threshold = 0.45;
+
+describe('the router before two real models', function () {
+  this.timeout(180_000);
+  let pair: TinyPair;
+  let references: (readonly Piece[])[];
+  before(async () => {
+    pair = await startTinyPair();
+    references = [];
+    for (const { question } of problems) references.push(await oneByOne(pair, question));
+  });
+  after(() => pair.close());
+
+  const tokensOf = async ({ question }: Problem): Promise<readonly Piece[]> => {
+    const request = { model: 'tiny', messages: [{ role: 'user', content: question }], r2r: { tokens: true, threshold } };
+    const answer = await complete(pair.router.url, request);
+    return answer.r2r?.tokens ?? [];
+  };
+  const same = (given: readonly Piece[], expected: readonly Piece[]): void =>
+    assert.deepEqual(
+      given.map(({ id, source }) => [id, source]),
+      expected.map(({ id, source }) => [id, source]),
+    );
+
+  it('uses both models', () => {
+    const sources = references.flat().map(({ source }) => source);
+    assert.ok(sources.filter((source) => source === 'llm').length > 10);
+    assert.ok(sources.filter((source) => source === 'slm').length > 10);
+  });
+
+  for (const maxDraftTokens of [1, 2, 3, 5, 8, 16]) {
+    it(`answers as one-token-at-a-time routing does with blocks of up to ${maxDraftTokens}`, async () => {
+      pair.configure({ maxDraftTokens });
+      for (const [index, problem] of problems.entries()) same(await tokensOf(problem), references[index]!);
+    });
+  }
+
+  it('answers the same with all conversations at once, streaming or not', async () => {
+    pair.configure({ maxDraftTokens: 8 });
+    const all = await Promise.all(
+      problems.map(async (problem) => {
+        const request = { model: 'tiny', messages: [{ role: 'user', content: problem.question }], r2r: { tokens: true, threshold } };
+        const [whole, live] = await Promise.all([tokensOf(problem), streamed(pair.router.url, request)]);
+        return [whole, live.tokens] as const;
+      }),
+    );
+    for (const [index, [whole, live]] of all.entries()) {
+      same(whole, references[index]!);
+      same(live, references[index]!);
+    }
+  });
+
+  it("gives the SLM's own text with strategy slm, and the LLM's own with strategy llm", async () => {
+    const tokenizer = await loadTokenizer(pair.slmPath);
+    for (const [strategy, engine] of [
+      ['slm', pair.slm],
+      ['llm', pair.llm],
+    ] as const) {
+      const client = new SglangClient({ url: engine.url, vocabSize: 480 });
+      const messages = [{ role: 'user', content: problems[0]!.question }];
+      const prompt = tokenizer.encode(tokenizer.applyChatTemplate(messages));
+      const { tokens } = await client.generate({ ids: prompt, maxNewTokens: 400, timeoutMs: 60_000 });
+      const answer = await complete(pair.router.url, { model: 'tiny', messages, r2r: { strategy, tokens: true } });
+      assert.deepEqual(
+        answer.r2r?.tokens?.map(({ id }) => id),
+        tokens.map(({ id }) => id),
+      );
+      assert.equal(answer.llm_ratio, strategy === 'llm' ? 1 : 0);
+      await client.destroy();
+    }
+  });
+});
+
+/** Token-level routing as one would write it on a napkin, on the real servers: every token a call of its own. */
+async function oneByOne({ slm, llm, slmPath }: TinyPair, question: string): Promise<readonly Piece[]> {
+  const tokenizer = await loadTokenizer(slmPath);
+  const [small, large] = [slm, llm].map(({ url }) => new SglangClient({ url, vocabSize: 480 })) as [SglangClient, SglangClient];
+  const ids = tokenizer.encode(tokenizer.applyChatTemplate([{ role: 'user', content: question }]));
+  const pieces: Piece[] = [];
+  for (;;) {
+    const call = { ids, maxNewTokens: 1, timeoutMs: 60_000 };
+    const [drafted] = (await small.generate({ ...call, topLogprobs: 100 })).tokens;
+    assert.ok(drafted?.top);
+    const divergent = entropy(drafted.top) >= threshold;
+    const id = divergent ? (await large.generate(call)).tokens[0]!.id : drafted.id;
+    pieces.push({ id, text: '', source: divergent ? 'llm' : 'slm' });
+    ids.push(id);
+    if (tokenizer.endIds.includes(id)) break;
+  }
+  await Promise.all([small.destroy(), large.destroy()]);
+  return pieces;
+}
