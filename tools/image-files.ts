@@ -80,6 +80,8 @@ function packageFolders(names: Iterable<string>, root: string): Set<string> {
 /** Whether a file of a package is of use to a running program on this system. */
 export function isNeeded(path: string, platform: string, architecture: string): boolean {
   if (/\.(d\.[cm]?ts|[cm]?ts|map|md|markdown|flow|jsii|tsbuildinfo)$|(^|\/)(\.github|man)\//i.test(path)) return false;
+  // Binaries for the Bare runtime, which tar-fs (by way of client-node) brings along.
+  if (/(^|\/)bare-[a-z]+\/prebuilds\//.test(path)) return false;
   const native = /(^|\/)onnxruntime-node\/bin\/napi-v\d+\/([^/]+)(?:\/([^/]+))?/.exec(path);
   return !native || (native[2] === platform && (native[3] === undefined || native[3] === architecture));
 }
