@@ -98,7 +98,7 @@ const defaults = { deadlineMs: 30_000, retries: 5, pageSize: 500, watchSeconds: 
  * Errors: {@link ApiError} (the server refused), {@link ConnectionError}, {@link DeadlineError}, {@link ResponseError},
  * {@link ConfigError} (credentials); an aborted `signal` rejects with its reason.
  */
-export class KubeClient {
+export class KubeClient implements AsyncDisposable {
   readonly fieldManager: string;
   readonly #options: ClientOptions;
   readonly #transport: Transport;
@@ -239,6 +239,10 @@ export class KubeClient {
   /** Closes all connections; calls under way are rejected. */
   close(): Promise<void> {
     return this.#transport.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   async #pages<T extends KubeObject>(type: ResourceType<T>, options: ListOptions, pageSize: number): Promise<ObjectList<T>> {

@@ -86,18 +86,18 @@ export class Controller {
     map: (object: Live<T>) => readonly ObjectKey[],
     worthIt: ChangeFilter<T> = always,
   ): this {
-    const add = (object: Live<T>): void => {
-      for (const key of map(object)) this.enqueue(key);
+    // a key once, though before and after give the same: the second would be a second reconcile
+    const add = (...objects: readonly Live<T>[]): void => {
+      const keys = new Map(objects.flatMap(map).map((key) => [keyString(key), key]));
+      for (const key of keys.values()) this.enqueue(key);
     };
     this.#sources.push(() =>
       informer.addHandler({
-        onAdd: add,
+        onAdd: (object) => add(object),
         onUpdate: (before, after) => {
-          if (!worthIt(before, after)) return;
-          add(before);
-          add(after);
+          if (worthIt(before, after)) add(before, after);
         },
-        onDelete: add,
+        onDelete: (last) => add(last),
       }),
     );
     return this;

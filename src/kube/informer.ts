@@ -64,7 +64,7 @@ const ownerIndex = 'owner';
  * Objects are deeply frozen and shared; of `metadata.managedFields` only the entries of the client's own field managers are kept.
  * An object deleted and made again under the same name is a delete and an add.
  */
-export class Informer<T extends KubeObject> {
+export class Informer<T extends KubeObject> implements AsyncDisposable {
   readonly type: ResourceType<T>;
   readonly #client: KubeClient;
   readonly #options: InformerOptions<T>;
@@ -117,6 +117,10 @@ export class Informer<T extends KubeObject> {
     const run = this.#run;
     run?.controller.abort();
     await run?.done;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
   }
 
   /** Resolves when synced; rejects with the signal's reason. */

@@ -29,10 +29,15 @@ export type Live<T extends KubeObject = KubeObject> = T & {
   readonly metadata: ObjectMeta & { readonly name: string; readonly uid: string; readonly resourceVersion: string };
 };
 
+interface ManifestMetadata {
+  readonly name: string;
+  readonly namespace?: string | undefined;
+}
+
 interface ManifestHead {
   readonly apiVersion: string;
   readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace?: string | undefined };
+  readonly metadata: ManifestMetadata | (ManifestMetadata & { readonly [field: string]: unknown });
 }
 
 /** An object to be written, whole or in part; sent to the server as it is. */

@@ -118,10 +118,9 @@ describe('kube on a real API server', function () {
 
   it('D1: a hundred calls over TLS use one or two connections', async () => {
     await using wire = await Wire.open();
-    const counted = await wire.client();
+    await using counted = await wire.client();
     for (let i = 0; i < 100; i++) await counted.raw({ path: '/version' });
     assert.ok(wire.connections <= 2, `${wire.connections} connections`);
-    await counted.close();
   });
 
   it('D12: a CRD keeps its x-kubernetes fields on the way there and back, and its rules are enforced', async () => {
@@ -198,8 +197,8 @@ describe('kube on a real API server', function () {
 
   it('an informer on a real server hears adds, updates and deletes, through a connection that is reset', async () => {
     await using wire = await Wire.open();
-    const wired = await wire.client();
-    const informer = new Informer(wired, configMaps, { namespace, labelSelector: 'informed=yes', timing: { backoffMinMs: 10 } });
+    await using wired = await wire.client();
+    await using informer = new Informer(wired, configMaps, { namespace, labelSelector: 'informed=yes', timing: { backoffMinMs: 10 } });
     const { heard } = new Recorder(informer);
     informer.start();
     await informer.waitForSync(AbortSignal.timeout(60_000));
@@ -217,8 +216,6 @@ describe('kube on a real API server', function () {
       heard.join(),
       new RegExp(`^add informed ${made.metadata.uid},update informed \\d+->\\d+,delete informed ${made.metadata.uid}$`),
     );
-    await informer.stop();
-    await wired.close();
   });
 
   describe('contained', () => {
@@ -316,13 +313,12 @@ describe('kube on a real API server', function () {
 
     it('costs no PATCH over an informer, whose objects have lost other managers’ fields', async () => {
       const desired = configMap('informed-apply', { a: '1' });
-      const informer: Informer<ConfigMap> = new Informer(client, configMaps, { namespace });
+      await using informer: Informer<ConfigMap> = new Informer(client, configMaps, { namespace });
       await client.apply(configMaps, desired);
       informer.start();
       await informer.waitForSync(AbortSignal.timeout(60_000));
       const live = informer.get({ namespace, name: 'informed-apply' });
       assert.equal((await ensureApplied(client, configMaps, desired, live)).outcome, 'unchanged');
-      await informer.stop();
     });
   });
 });

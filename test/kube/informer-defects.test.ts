@@ -102,13 +102,11 @@ describe('informer: defects it must not have', () => {
     const api = new FakePods();
     await using server = await FakeApiServer.start(api.answer);
     api.fault = (_request, _response, kind) => kind === 'list' && api.lists.length === 1;
-    const client = server.client({ deadlineMs: 100 });
-    const informer = new Informer(client, pods, { timing });
+    await using client = server.client({ deadlineMs: 100 });
+    await using informer = new Informer(client, pods, { timing });
     informer.start();
     await informer.waitForSync(AbortSignal.timeout(20_000));
     assert.equal(api.lists.length, 2);
-    await informer.stop();
-    await client.close();
   });
 
   it('D2: 410 on opening a watch makes it list again and tell only the differences', async () => {
@@ -168,15 +166,13 @@ describe('informer: defects it must not have', () => {
       json(response, status(429, 'TooManyRequests'), 429, { 'retry-after': '1' });
       return true;
     };
-    const client = server.client({ retries: 0 });
-    const informer = new Informer(client, pods, { timing });
+    await using client = server.client({ retries: 0 });
+    await using informer = new Informer(client, pods, { timing });
     informer.start();
     await eventually('an open watch', () => api.watches.length === 1);
     const [list1, list2, watch1, watch2] = times as [number, number, number, number];
     assert.equal(times.length, 4);
     assert.ok(list2 - list1 >= 990 && watch2 - watch1 >= 990, `${list2 - list1} ms, ${watch2 - watch1} ms`);
-    await informer.stop();
-    await client.close();
   });
 
   it('D2: a watch that the server ends at once again and again does not become a busy loop', async () => {
@@ -244,8 +240,8 @@ describe('informer: defects it must not have', () => {
   it('D5 (a quiet watch is cut): a watch outlives the deadline of calls many times over', async () => {
     const api = new FakePods();
     await using server = await FakeApiServer.start(api.answer);
-    const client = server.client({ deadlineMs: 100 });
-    const informer = new Informer(client, pods, { timing });
+    await using client = server.client({ deadlineMs: 100 });
+    await using informer = new Informer(client, pods, { timing });
     const { heard } = new Recorder(informer);
     informer.start();
     await eventually('a watch', () => api.watches.length === 1);
@@ -254,8 +250,6 @@ describe('informer: defects it must not have', () => {
     api.tell('ADDED', pod('x', 3));
     await eventually('the event', () => heard.length === 1);
     assert.equal(api.watchRequests.length, 1);
-    await informer.stop();
-    await client.close();
   });
 
   it('D6 (no bookmarks, no timeout): it asks for both, always with a version, and goes on from a bookmark', async () => {
@@ -309,8 +303,8 @@ describe('informer: defects it must not have', () => {
       return kind === 'list';
     };
     await using server = await FakeApiServer.start(api.answer);
-    const client = server.client();
-    const informer = new Informer(client, pods, { timing });
+    await using client = server.client();
+    await using informer = new Informer(client, pods, { timing });
     informer.start();
     await eventually('the list request', () => release !== undefined);
     assert.equal(informer.hasSynced, false);
@@ -321,8 +315,6 @@ describe('informer: defects it must not have', () => {
     await informer.waitForSync();
     assert.equal(informer.hasSynced, true);
     assert.ok(informer.staleMs < 10_000);
-    await informer.stop();
-    await client.close();
   });
 
   it('D10 (a namesake looks like an update): deleted and made again while it was away is a delete and an add', async () => {

@@ -13,10 +13,10 @@ describe('informer', () => {
     const api = new FakePods();
     api.objects = [pod('x', 1)];
     await using server = await FakeApiServer.start(api.answer);
-    const client = server.client();
+    await using client = server.client();
     const registry = new Registry();
     const timing = { resyncMs: 100, settleMs: 50, backoffMinMs: 10 };
-    const informer = new Informer(client, pods, { timing, metrics: new KubeMetrics(registry) });
+    await using informer = new Informer(client, pods, { timing, metrics: new KubeMetrics(registry) });
     const { heard } = new Recorder(informer);
     informer.start();
     await eventually('a watch', () => api.watches.length === 1);
@@ -26,16 +26,14 @@ describe('informer', () => {
     assert.deepEqual(heard, ['add x uid-x', 'update x 1->5', 'add y uid-y']);
     assert.match(await registry.metrics(), /kube_informer_cache_misses_total\{resource="pods"\} 2/);
     assert.match(await registry.metrics(), /kube_informer_lists_total\{resource="pods",cause="resync"\} 1/);
-    await informer.stop();
-    await client.close();
   });
 
   it('finds nothing missed, by many resyncs, while the watch tells of a change every few milliseconds', async () => {
     const api = new FakePods();
     await using server = await FakeApiServer.start(api.answer);
-    const client = server.client();
+    await using client = server.client();
     const registry = new Registry();
-    const informer = new Informer(client, pods, { timing: { resyncMs: 20, settleMs: 100 }, metrics: new KubeMetrics(registry) });
+    await using informer = new Informer(client, pods, { timing: { resyncMs: 20, settleMs: 100 }, metrics: new KubeMetrics(registry) });
     informer.start();
     await eventually('a watch', () => api.watches.length === 1);
     let version = 2;
@@ -44,8 +42,6 @@ describe('informer', () => {
     clearInterval(busy);
     assert.doesNotMatch(await registry.metrics(), /kube_informer_cache_misses_total\{/);
     assert.equal(api.watchRequests.length, 1);
-    await informer.stop();
-    await client.close();
   });
 
   it('gives deeply frozen objects with only its own managedFields', async () => {
@@ -57,8 +53,8 @@ describe('informer', () => {
       pod('y', 2, 'u2', { managedFields: managedFields.slice(1, 3) }),
     ];
     await using server = await FakeApiServer.start(api.answer);
-    const client = server.client();
-    const informer = new Informer(client, pods);
+    await using client = server.client();
+    await using informer = new Informer(client, pods);
     informer.start();
     await informer.waitForSync();
     const [x, y] = informer.list();
@@ -68,16 +64,14 @@ describe('informer', () => {
     );
     assert.equal(y!.metadata.managedFields, undefined);
     assert.throws(() => Object.assign(x!.metadata.labels!, { a: 'c' }), TypeError);
-    await informer.stop();
-    await client.close();
   });
 
   it('finds objects by namespace, by owner and by an index of its options, and forgets the old values', async () => {
     const api = new FakePods();
     api.objects = [pod('x', 1, 'uid-x', { ...owner('o1'), labels: { app: 'one' } }), pod('y', 2, 'uid-y', owner('o1'))];
     await using server = await FakeApiServer.start(api.answer);
-    const client = server.client();
-    const informer = new Informer(client, pods, { indexes: { app: ({ metadata }) => [metadata.labels?.['app'] ?? []].flat() } });
+    await using client = server.client();
+    await using informer = new Informer(client, pods, { indexes: { app: ({ metadata }) => [metadata.labels?.['app'] ?? []].flat() } });
     informer.start();
     await eventually('a watch', () => api.watches.length === 1);
     const names = (objects: readonly { metadata: { name: string } }[]): string[] => objects.map(({ metadata }) => metadata.name);
@@ -91,16 +85,14 @@ describe('informer', () => {
       [[], ['y'], ['x']],
     );
     assert.throws(() => informer.byIndex('nope', 'x'), /there is no index "nope"; there are app, owner/);
-    await informer.stop();
-    await client.close();
   });
 
   it('tells a late handler what is there already, and a removed one nothing more', async () => {
     const api = new FakePods();
     api.objects = [pod('x', 1)];
     await using server = await FakeApiServer.start(api.answer);
-    const client = server.client();
-    const informer = new Informer(client, pods);
+    await using client = server.client();
+    await using informer = new Informer(client, pods);
     informer.start();
     await eventually('a watch', () => api.watches.length === 1);
     const late = new Recorder(informer);
@@ -110,7 +102,5 @@ describe('informer', () => {
     api.tell('MODIFIED', pod('x', 2));
     await eventually('the change', () => late.heard.length === 2);
     assert.deepEqual(removed, []);
-    await informer.stop();
-    await client.close();
   });
 });

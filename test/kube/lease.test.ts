@@ -14,19 +14,25 @@ describe('leader election on a real API server', function () {
   this.timeout(startMs);
   let client: KubeClient;
   let namespace: string;
+  const children: ChildProcess[] = [];
 
   before(async () => {
     client = await adminClient();
     namespace = await newNamespace(client);
   });
-  after(() => client.close());
+  after(async () => {
+    for (const child of children) child.kill('SIGKILL');
+    await client.close();
+  });
 
   const elector = (name: string, identity: string, more: Partial<LeaderElectorOptions> = {}): LeaderElector =>
     new LeaderElector({ client, namespace, name, identity, ...times, ...more });
   const start = async (name: string, identity: string): Promise<ChildProcess> => {
     const { kubeconfigFile } = await controlPlane();
     const script = join(import.meta.dirname, 'elector-process.ts');
-    return spawn(process.execPath, [script, kubeconfigFile, namespace, name, identity], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [script, kubeconfigFile, namespace, name, identity], { stdio: ['ignore', 'pipe', 'inherit'] });
+    children.push(child);
+    return child;
   };
 
   it('D13 (a Date is refused): writes MicroTimes that the server accepts, and renews in place', async () => {
@@ -98,7 +104,7 @@ describe('leader election on a real API server', function () {
 
   it('a leader cut off from the server stops within the renew deadline, before its lease has run out for others', async () => {
     await using wire = await Wire.open();
-    const cutOff = await wire.client();
+    await using cutOff = await wire.client();
     const stop = new AbortController();
     let cutAt = 0;
     const run = elector('cut', 'one', { client: cutOff }).run(stop.signal, async (signal) => {
@@ -110,7 +116,6 @@ describe('leader election on a real API server', function () {
     await assert.rejects(run, LeadershipLostError);
     const tookMs = performance.now() - cutAt;
     assert.ok(tookMs < times.leaseMs, `${tookMs} ms`);
-    await cutOff.close();
   });
 
   it('a leader whose lease another has taken stops at once', async () => {
