@@ -38,15 +38,24 @@ def verifier(tokenizer: Tokenizer) -> Draw:
     verdicts = [tokenizer.token_to_id("0"), tokenizer.token_to_id("1")]
     end = tokenizer.token_to_id("<|im_end|>")
 
+    digits = {digit: tokenizer.token_to_id(digit) for digit in "0123456789"}
+
+    def notes(pair: pairs.Pair, start: int, offsets: list[tuple[int, int]]) -> list[int]:
+        """Before a digit of B the one that A has there, elsewhere the verdict so far: find it, then compare."""
+        expected, contradiction = pair.agreeing_digits(), pair.first_contradiction()
+        return [
+            digits[expected[until - start]]
+            if until - start in expected
+            else verdicts[contradiction is not None and until > start + contradiction]
+            for _, until in offsets
+        ]
+
     def draw(rng: random.Random) -> Example:
         divergent = rng.random() < pairs.SHARE_OF_DIVERGENT
         pair = source.pair(rng, divergent)
         asked = prompt(pair.prompt(), thinking=rng.random() < 0.5)
         given, mark, rest = asked.partition("\nB: ")
         read = tokenizer.encode(mark + rest)
-        contradiction = pair.first_contradiction()
-        known = None if contradiction is None else len(mark) + contradiction
-        notes = [verdicts[known is not None and until > known] for _, until in read.offsets]
-        return Example(tokenizer.encode(given).ids, [verdicts[divergent], end], read.ids, notes)
+        return Example(tokenizer.encode(given).ids, [verdicts[divergent], end], read.ids, notes(pair, len(mark), read.offsets))
 
     return draw

@@ -42,7 +42,7 @@ class Pair:
         first, second = self._read()
         if first is None or second is None or first.claim == second.claim:
             return None
-        hidden = len(self._begun()) + len(self.b) - len(self.b.lstrip())
+        hidden = self._hidden()
         if "answer" in (first.claim[0], second.claim[0]) and first.claim[0] != second.claim[0]:
             return 0
         found = [second.places[0]] if first.claim[0] != second.claim[0] else []
@@ -52,6 +52,23 @@ class Pair:
                     found.append(place + i)
                     break
         return max(0, min(found) - hidden) if found else 0
+
+    def agreeing_digits(self) -> dict[int, str]:
+        """At each letter of `b.strip()` where B has a digit of its claim: the digit that A has in the same role."""
+        first, second = self._read()
+        if first is None or second is None:
+            return {}
+        hidden = self._hidden()
+        return {
+            place + i - hidden: ours
+            for place, one, other in zip(second.places[1:], first.claim[1:], second.claim[1:], strict=True)
+            for i, (ours, _) in enumerate(zip(one, other, strict=False))
+            if place + i >= hidden
+        }
+
+    def _hidden(self) -> int:
+        """How many letters of B's sentence lie before `b.strip()`."""
+        return len(self._begun()) + len(self.b) - len(self.b.lstrip())
 
     def _begun(self) -> str:
         """The part of the sentence that both share."""

@@ -32,5 +32,5 @@ LLM = Recipe(
     Shape(layers=3, hidden=128, heads=4, kv_heads=2, intermediate=256, vocabulary=LLM_VOCABULARY, tied=False),
     Settings(steps=3000, seed=12, stop=1600),
 )
-VERIFIER = Recipe("verifier", LLM.shape, Settings(steps=3000, seed=13, batch=32, rate=1e-3), start="llm")
+VERIFIER = Recipe("verifier", LLM.shape, Settings(steps=2400, seed=13, batch=32, rate=1e-3), start="llm")
 ALL = (SLM, LLM, VERIFIER)

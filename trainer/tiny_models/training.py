@@ -28,7 +28,7 @@ class Example:
     """Token ids in three parts: `prompt` is given, `answer` is what the model learns to say.
 
     `read` belongs to what is given as well; after each of its tokens the model also learns to say the token of `notes`
-    at that place (as much in all as the answer): what can be said so far about the text, a denser hint than the answer.
+    at that place (with as much weight in all as the answer): a denser hint than the answer alone.
     """
 
     prompt: list[int]
