@@ -1,20 +1,5 @@
-/** Stable codes of what the HTTP API answers when it does not answer; mirrored in docs/reference/errors.md. */
-export type ApiErrorCode =
-  | 'invalid_json'
-  | 'invalid_value'
-  | 'unsupported_parameter'
-  | 'model_not_found'
-  | 'context_length_exceeded'
-  | 'request_too_large'
-  | 'not_found'
-  | 'method_not_allowed'
-  | 'not_ready'
-  | 'slm_unavailable'
-  | 'llm_unavailable'
-  | 'engine_error'
-  | 'internal_error';
-
-const statuses: Readonly<Record<ApiErrorCode, number>> = {
+/** Stable codes of what the HTTP API answers when it cannot answer, with their HTTP status; mirrored in docs/reference/errors.md. */
+export const apiErrorStatuses = {
   invalid_json: 400,
   invalid_value: 400,
   unsupported_parameter: 400,
@@ -28,7 +13,9 @@ const statuses: Readonly<Record<ApiErrorCode, number>> = {
   llm_unavailable: 503,
   engine_error: 502,
   internal_error: 500,
-};
+} as const;
+
+export type ApiErrorCode = keyof typeof apiErrorStatuses;
 
 /** The body of every error answer, as OpenAI's API has it. */
 export interface ErrorBody {
@@ -48,7 +35,7 @@ export class ApiError extends Error {
   }
 
   get status(): number {
-    return statuses[this.code];
+    return apiErrorStatuses[this.code];
   }
 
   toBody(): ErrorBody {

@@ -32,9 +32,14 @@ export interface LlmPoolOptions {
   readonly observer: LoopObserver;
   /** Milliseconds that only go forward. */
   readonly now?: () => number;
-  /** First and longest wait before a failed replica is looked at again. @default { firstMs: 100, longestMs: 10_000 } */
+  /** First and longest wait before a failed replica is looked at again. @default { firstMs: 100, longestMs: 5_000 } */
   readonly backoff?: { readonly firstMs: number; readonly longestMs: number };
 }
+
+/** How often a replica that was never up is asked whether it is. */
+const probeMs = 1_000;
+/** How long a replica that failed may take for one token after one. */
+const canaryTimeoutMs = 10_000;
 
 /** How long to insist on an LLM answer. */
 export interface Insistence {
@@ -56,16 +61,14 @@ interface Replica {
   draining: boolean;
   /** Said so itself since it appeared or last failed. */
   answering: boolean;
-  /** Failures since the last answer. */
+  /** Failures since the last answer to a client's call. */
   failures: number;
-  /** A replica that failed gets one call at a time until it has answered one. */
-  onTrial: boolean;
   readonly gone: AbortController;
 }
 
 /**
  * The LLM replicas and what is known of them. A replica takes calls when its endpoint is ready, it is not being drained and it has
- * answered `/ready` since it last failed; a conversation keeps its replica as long as that one takes calls.
+ * answered since it last failed; a conversation keeps its replica as long as that one takes calls.
  */
 export class LlmPool {
   readonly #options: LlmPoolOptions;
@@ -132,7 +135,6 @@ export class LlmPool {
         engine: this.#options.connect(endpoint),
         answering: false,
         failures: 0,
-        onTrial: false,
         gone,
       };
       this.#replicas.set(id, replica);
@@ -208,7 +210,7 @@ export class LlmPool {
   }
 
   #choose(key: string, refused: ReadonlySet<Replica>): Replica | undefined {
-    const candidates = [...this.#replicas.values()].filter((replica) => isAvailable(replica) && !replica.onTrial && !refused.has(replica));
+    const candidates = [...this.#replicas.values()].filter((replica) => isAvailable(replica) && !refused.has(replica));
     return rendezvous(key, candidates, (replica) => idOf(replica.endpoint));
   }
 
@@ -221,8 +223,6 @@ export class LlmPool {
     const started = this.#now();
     const report = (outcome: 'ok' | 'failed' | 'cancelled'): void =>
       observer.llmCall(kind, outcome, (this.#now() - started) / 1000, call.ids.length);
-    const trial = replica.failures > 0;
-    replica.onTrial ||= trial;
     try {
       const tokens = validTokens(await replica.engine.generate(call, signal), validIds, replica.engine.url);
       replica.failures = 0;
@@ -237,11 +237,6 @@ export class LlmPool {
         this.#suspect(replica);
       }
       throw error;
-    } finally {
-      if (trial) {
-        replica.onTrial = false;
-        this.#notify();
-      }
     }
   }
 
@@ -253,15 +248,17 @@ export class LlmPool {
     void this.#probe(replica);
   }
 
-  /** Asks a replica whether it is ready, with growing waits, until it says so or is gone. */
+  /**
+   * Asks a replica, with growing waits, until it answers or is gone: whether it is ready, and after a failure also for one token, so that
+   * no client has to try out a server that hangs.
+   */
   async #probe(replica: Replica): Promise<void> {
     const { signal } = replica.gone;
+    const failed = replica.failures > 0;
+    const wait = (tries: number): Promise<void> => sleep(failed ? this.#backoffMs(tries) : probeMs, undefined, { signal, ref: false });
     try {
-      if (replica.failures > 0) await sleep(this.#backoffMs(replica.failures - 1), undefined, { signal, ref: false });
-      for (let tries = 0; ; tries++) {
-        if (await replica.engine.ready(signal)) break;
-        await sleep(this.#backoffMs(tries), undefined, { signal, ref: false });
-      }
+      if (failed) await wait(replica.failures - 1);
+      for (let tries = 0; !(await this.#answers(replica, failed)); tries++) await wait(tries);
       const context = await replica.engine.contextLength(signal).catch(() => undefined);
       if (context !== undefined) this.#contextLength = Math.min(context, this.#contextLength ?? Infinity);
     } catch (error) {
@@ -273,8 +270,20 @@ export class LlmPool {
     this.#notify();
   }
 
+  async #answers({ engine, gone }: Replica, failed: boolean): Promise<boolean> {
+    if (!(await engine.ready(gone.signal))) return false;
+    if (!failed) return true;
+    try {
+      await engine.generate({ ids: [0], maxNewTokens: 1, timeoutMs: canaryTimeoutMs }, gone.signal);
+      return true;
+    } catch (error) {
+      if (error instanceof EngineError) return false;
+      throw error;
+    }
+  }
+
   #backoffMs(tries: number): number {
-    const { firstMs, longestMs } = this.#options.backoff ?? { firstMs: 100, longestMs: 10_000 };
+    const { firstMs, longestMs } = this.#options.backoff ?? { firstMs: 100, longestMs: 5_000 };
     return Math.min(longestMs, firstMs * 2 ** Math.min(tries, 30));
   }
 

@@ -111,8 +111,8 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
     }
   });
   const unsubscribeEndpoints = options.endpoints.subscribe((list) => {
+    if (JSON.stringify(list) !== JSON.stringify(endpoints)) log.info({ endpoints: list }, 'LLM endpoints');
     endpoints = list;
-    log.info({ endpoints }, 'LLM endpoints');
     updatePool();
   });
 
@@ -129,6 +129,7 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
     configDigest: inForce?.digest ?? '',
     strategy: inForce?.config.strategy ?? '',
     ...(inForce?.config.threshold !== undefined && { threshold: inForce.config.threshold }),
+    waitingFor: [...state().waitingFor],
     inFlight: metrics.requestsInFlight,
     tokensTotal: metrics.window.total,
     window: metrics.window.recent,

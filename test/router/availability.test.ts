@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { configFile } from '../../src/router/index.ts';
 import { ask, chunks, complete, post, streamed, type Chunk } from './chat-client.ts';
 import { vocabulary } from './model-folder.ts';
+import type { ScriptedServer } from './scripted-server.ts';
 import { readyStage, say, stage, until, type Line, type Stage, type StageOptions } from './stage.ts';
 
 const letter = (character: string): number => character.charCodeAt(0);
@@ -81,20 +82,34 @@ describe('a router whose engines come and go', function () {
     }
   });
 
-  it('falls back on the SLM after the timeout and says so; others do not wait all over again', async () => {
-    const made = await on({ lines: [...cat, ...cat, ...cat, ...cat], config: { llmTimeoutSeconds: 1 } });
-    await made.llms[0]!.stop();
-    const started = Date.now();
-    const answer = await complete(made.router.url, { r2r: { tokens: true } });
-    const took = Date.now() - started;
-    assert.equal(answer.choices[0]?.message.content, 'catcatcatcat');
-    assert.deepEqual(answer.r2r?.token_counts, { slm: 9, llm: 0, fallback: 4 });
-    assert.deepEqual([answer.r2r.degraded, answer.llm_ratio, answer.r2r.tokens?.[0]?.source], [true, 0, 'fallback']);
-    assert.ok(took >= 900 && took < 3_500, `waited once for a second, not for each of four tokens: ${took} ms`);
-    const live = await streamed(made.router.url);
-    assert.deepEqual([live.content, live.last?.r2r?.degraded], ['catcatcatcat', true]);
-    assert.equal(made.router.readiness().ready, true, 'it serves, as configured');
-  });
+  const outages: Record<string, (llm: ScriptedServer) => Promise<void> | void> = {
+    'is gone': (llm) => llm.stop(),
+    'hangs while it says that it is ready': (llm) => {
+      llm.behaviour.intercept = () => true;
+    },
+    'answers nonsense': (llm) => {
+      llm.behaviour.intercept = (_, response) => {
+        response.end('{}');
+        return true;
+      };
+    },
+  };
+  for (const [how, breakIt] of Object.entries(outages)) {
+    it(`falls back on the SLM after the timeout when the LLM ${how}, and nobody waits all over again`, async () => {
+      const made = await on({ lines: [...cat, ...cat, ...cat, ...cat], config: { llmTimeoutSeconds: 1 } });
+      await breakIt(made.llms[0]!);
+      const started = Date.now();
+      const answer = await complete(made.router.url, { r2r: { tokens: true } });
+      const took = Date.now() - started;
+      assert.equal(answer.choices[0]?.message.content, 'catcatcatcat');
+      assert.deepEqual(answer.r2r?.token_counts, { slm: 9, llm: 0, fallback: 4 });
+      assert.deepEqual([answer.r2r.degraded, answer.llm_ratio, answer.r2r.tokens?.[0]?.source], [true, 0, 'fallback']);
+      assert.ok(took >= 900 && took < 3_500, `waited once for a second, not for each of four tokens: ${took} ms`);
+      const live = await streamed(made.router.url);
+      assert.deepEqual([live.content, live.last?.r2r?.degraded], ['catcatcatcat', true]);
+      assert.equal(made.router.readiness().ready, true, 'it serves, as configured');
+    });
+  }
 
   it('comes back to the LLM by itself', async () => {
     const made = await on({ lines: cat, config: hasty });
