@@ -8,6 +8,8 @@ export const routerStatusSchema = z.object({
   configDigest: z.string(),
   strategy: z.string(),
   threshold: z.number().optional(),
+  /** What must happen before it takes requests, in words; empty when it does. */
+  waitingFor: z.array(z.string()).default([]),
   /** Client requests being answered now. */
   inFlight: z.number(),
   /** Emitted tokens by source since the start. */

@@ -9,6 +9,7 @@ import { ensureStatus } from '../kube/index.ts';
 import type { EventRecorder, KubeClient, Live, ObjectKey, ReconcileContext, ResourceType, Result } from '../kube/index.ts';
 import { OverlayError, endpointService, podTemplates, revisionChildren, routerConfig, templateRecord } from '../manifests/index.ts';
 import type { PodTemplates, RenderOptions } from '../manifests/index.ts';
+import { tiedToAccount } from './account.ts';
 import { childrenOf, r2rDeployments } from './caches.ts';
 import type { Caches } from './caches.ts';
 import { ChildInTheWayError, ChildRefusedError, applyChild, retireRevision } from './children.ts';
@@ -128,8 +129,10 @@ export class R2RDeploymentReconciler {
     const input = { deployment, revision, templates, config: routerConfig(deployment), replicas: { slm: slm.replicas, llm: llm.replicas } };
     const desired = [templateRecord(deployment, revision, templates), ...revisionChildren(input, render)];
     const applied: AppliedChild[] = [];
+    let accountUid: string | undefined;
     for (const manifest of desired) {
-      const child = await applyChild(this.#options, deployment, manifest, signal);
+      const child = await applyChild(this.#options, deployment, tiedToAccount(manifest, accountUid), signal);
+      if (child.object.kind === 'ServiceAccount') accountUid = child.object.metadata.uid;
       noteChild(this.#options.recorder, deployment, child);
       applied.push(child);
     }

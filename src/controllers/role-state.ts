@@ -67,7 +67,18 @@ export function readyEngines(slmPods: readonly Pod[]): number {
   ).length;
 }
 
-/** Addresses of the routers that can be asked for their status or to answer a request. */
-export function routerAddresses(slmPods: readonly Pod[]): string[] {
-  return slmPods.flatMap((pod) => (isReady(pod) && !pod.metadata?.deletionTimestamp && pod.status?.podIP ? [pod.status.podIP] : []));
+/** Addresses of the routers that answer requests. */
+export function readyRouterAddresses(slmPods: readonly Pod[]): string[] {
+  return addressesWhere(slmPods, isReady);
+}
+
+/** Addresses of the routers that run, ready or not: one that is not says what it waits for. */
+export function runningRouterAddresses(slmPods: readonly Pod[]): string[] {
+  return addressesWhere(slmPods, ({ status }) =>
+    (status?.containerStatuses ?? []).some(({ name, state }) => name === containers.router && state?.running !== undefined),
+  );
+}
+
+function addressesWhere(slmPods: readonly Pod[], holds: (pod: Pod) => boolean): string[] {
+  return slmPods.flatMap((pod) => (!pod.metadata?.deletionTimestamp && pod.status?.podIP && holds(pod) ? [pod.status.podIP] : []));
 }

@@ -93,7 +93,9 @@ function routerCondition({ router, routers, unreachableRouters, configDigest }: 
   if (router.wanted === 0) return { type, status: 'True', reason: reasons.scaledToZero, message: 'scaled to zero' };
   if (router.problem) return { type, status: 'False', reason: router.problem.reason, message: `${count}; ${router.problem.message}` };
   if (router.ready < router.wanted) {
-    return { type, status: 'False', reason: reasons.podsNotReady, message: `${count}; a router waits for its SLM and for an LLM replica` };
+    const awaited = [...new Set(routers.flatMap(({ waitingFor }) => waitingFor))];
+    const why = awaited.length > 0 ? `a router waits for ${awaited.join(', ')}` : 'the others are starting';
+    return { type, status: 'False', reason: reasons.podsNotReady, message: `${count}; ${why}` };
   }
   if (unreachableRouters > 0) {
     return {

@@ -6,7 +6,7 @@ import type { Deployment, Pod } from '../kube/resources.ts';
 import { podsOfInstance } from './caches.ts';
 import type { Caches } from './caches.ts';
 import type { Problem } from './pod-problem.ts';
-import { readyEngines, roleState, routerAddresses, routerState } from './role-state.ts';
+import { readyEngines, readyRouterAddresses, roleState, routerState, runningRouterAddresses } from './role-state.ts';
 import type { RevisionState } from './rollout.ts';
 import type { RouterClient } from './router-client.ts';
 import { aggregateRouting } from './routing.ts';
@@ -47,7 +47,7 @@ export function revisionStates(
       revision,
       complete: roles.every(({ complete }) => complete),
       routerPods: slmPods.length,
-      routerAddresses: routerAddresses(slmPods),
+      routerAddresses: readyRouterAddresses(slmPods),
     };
   });
 }
@@ -77,9 +77,11 @@ export async function observe(
   const slmPods = select(pods, target, 'slm');
   const find = (child: string): Live<Deployment> | undefined => all.find(({ metadata }) => metadata.name === child);
 
-  const addresses = routerAddresses(slmPods);
+  const addresses = runningRouterAddresses(slmPods);
   const answers = await Promise.all(addresses.map((address) => routers.status(address, signal)));
-  const others = routerAddresses(pods.filter((pod) => pod.metadata.labels?.[labelKeys.component] === 'slm' && !slmPods.includes(pod)));
+  const others = runningRouterAddresses(
+    pods.filter((pod) => pod.metadata.labels?.[labelKeys.component] === 'slm' && !slmPods.includes(pod)),
+  );
   const otherAnswers = await Promise.all(others.map((address) => routers.status(address, signal)));
   const known = answers.filter((answer): answer is RouterStatus => answer !== undefined);
   return {

@@ -21,6 +21,7 @@ import {
   customResourceDefinitions,
   deployments,
   namespaces,
+  serviceAccounts,
   services,
   silentLogger,
 } from '../../src/kube/index.ts';
@@ -147,6 +148,22 @@ describe('the R2RDeployment controller on a real API server', function () {
     await eventually('another Deployment', 5_000, async () => {
       const again = await admin.find(deployments, llm);
       return again !== undefined && again.metadata.uid !== made.metadata.uid;
+    });
+  });
+
+  it('replaces the router pods when their ServiceAccount was made again, whose old token is worth nothing', async () => {
+    await admin.create(r2rDeployments, example());
+    const target = await revision();
+    const account = { namespace, name: `${name}-${target}-router` };
+    const slm = { namespace, name: `${name}-${target}-slm` };
+    const uidInTemplate = async (): Promise<string | undefined> =>
+      (await admin.find(deployments, slm))?.spec?.template.metadata?.annotations?.['r2r.dev/service-account-uid'];
+    const before = await eventually('a Deployment tied to the account', 30_000, uidInTemplate);
+    assert.equal(before, (await admin.get(serviceAccounts, account)).metadata.uid);
+    await admin.delete(serviceAccounts, account);
+    await eventually('a Deployment tied to the new account', 10_000, async () => {
+      const uid = await uidInTemplate();
+      return uid !== before && uid === (await admin.get(serviceAccounts, account)).metadata.uid;
     });
   });
 
