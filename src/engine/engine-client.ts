@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import type { ModelFacts, SchedulerState, SequenceOutput, SequenceRequest, WorkerReply, WorkerRequest } from './messages.ts';
 import type { WorkerOptions } from './options.ts';
+import { SchedulerStatistics } from './scheduler-statistics.ts';
 
 /** The model cannot be served; the message says why and what to do. */
 export class EngineStartError extends Error {
@@ -15,15 +16,10 @@ export class EngineStartError extends Error {
 const idleState: SchedulerState = {
   running: 0,
   waiting: 0,
+  waitingTokens: 0,
   usedTokens: 0,
-  cachedTokens: 0,
-  availableTokens: 0,
-  capacity: 0,
-  decodeSteps: 0,
-  prefillSteps: 0,
-  prefilledTokens: 0,
-  prefillMs: 0,
-  generationRate: 0,
+  evictableTokens: 0,
+  ...new SchedulerStatistics().totals,
 };
 
 /** The HTTP thread's handle on the thread that computes. */

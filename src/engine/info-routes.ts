@@ -3,7 +3,7 @@ import { newRequestId, planGenerate } from './generate-request.ts';
 import { HttpError } from './http-error.ts';
 import type { HttpExchange } from './http-exchange.ts';
 import { isObject } from './request-contract.ts';
-import { serverInfo, sglangVersion } from './server-info.ts';
+import { embeddingPlan, serverInfo, sglangVersion } from './server-info.ts';
 
 type Route = (context: EngineContext, exchange: HttpExchange) => Promise<void> | void;
 
@@ -39,6 +39,7 @@ export const modelInfo: Route = ({ options, modelFamily }, exchange) =>
     has_audio_understanding: false,
     model_type: modelFamily.modelType,
     architectures: modelFamily.architectures,
+    embedding: embeddingPlan,
   });
 
 export const serverInformation: Route = (context, exchange) => exchange.sendJson(serverInfo(context));
@@ -142,20 +143,35 @@ export const loads: Route = ({ client, options }, exchange) => {
         dp_rank: 0,
         num_running_reqs: state.running,
         num_waiting_reqs: state.waiting,
+        num_waiting_uncached_tokens: state.waitingTokens,
         num_used_tokens: state.usedTokens,
-        num_total_tokens: state.usedTokens,
+        num_total_tokens: state.usedTokens + state.waitingTokens,
+        num_active_tokens: state.usedTokens + state.waitingTokens,
+        num_prealloc_ready_tokens: 0,
         max_total_num_tokens: facts.poolTokens,
         max_running_requests: options.maxRunningRequests,
         token_usage: state.usedTokens / facts.poolTokens,
         gen_throughput: state.generationRate,
+        cache_hit_rate: state.cacheHitRate,
         utilization: state.running / options.maxRunningRequests,
         total_prefill_uncached_tokens: state.prefilledTokens,
         total_prefill_busy_us: Math.round(state.prefillMs * 1000),
+        decode_moments: (state.decodeMoments[0] ?? 0) > 0 ? state.decodeMoments : null,
         memory: {
           weight_gb: facts.weightBytes / 2 ** 30,
           kv_cache_gb: facts.poolBytes / 2 ** 30,
           graph_gb: 0,
           token_capacity: facts.poolTokens,
+        },
+        disaggregation: {
+          mode: 'null',
+          prefill_bootstrap_queue_reqs: 0,
+          prefill_inflight_queue_reqs: 0,
+          decode_prealloc_queue_reqs: 0,
+          decode_transfer_queue_reqs: 0,
+          decode_retracted_queue_reqs: 0,
+          kv_transfer_speed_gb_s: 0,
+          kv_transfer_latency_ms: 0,
         },
         queues: { waiting: state.waiting, grammar: 0, paused: 0, retracted: 0, prealloc_ready: 0 },
       },

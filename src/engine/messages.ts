@@ -1,5 +1,6 @@
 import type { Ranked, TokenLogprobs } from './logits.ts';
 import type { SamplingParams } from './sampling-params.ts';
+import type { SchedulerTotals } from './scheduler-statistics.ts';
 
 /** One sequence to generate, as the scheduler takes it. */
 export interface SequenceRequest {
@@ -56,20 +57,15 @@ export interface SequenceTimes {
 }
 
 /** A snapshot of the scheduler. */
-export interface SchedulerState {
+export interface SchedulerState extends SchedulerTotals {
   readonly running: number;
   readonly waiting: number;
+  /** Prompt tokens of waiting sequences. */
+  readonly waitingTokens: number;
+  /** Pool tokens that running sequences hold. */
   readonly usedTokens: number;
-  readonly cachedTokens: number;
-  readonly availableTokens: number;
-  readonly capacity: number;
-  /** Totals since start. */
-  readonly decodeSteps: number;
-  readonly prefillSteps: number;
-  readonly prefilledTokens: number;
-  readonly prefillMs: number;
-  /** Tokens a second over the last steps; 0 when idle. */
-  readonly generationRate: number;
+  /** Pool tokens that only the prefix cache holds. */
+  readonly evictableTokens: number;
 }
 
 export type WorkerRequest =
@@ -93,4 +89,6 @@ export interface ModelFacts {
   readonly weightBytes: number;
   readonly poolTokens: number;
   readonly poolBytes: number;
+  /** Seconds it took to load the model. */
+  readonly loadSeconds: number;
 }

@@ -78,17 +78,10 @@ export class EngineMetrics {
       ['num_queue_reqs', 'Requests waiting', () => client.state.waiting],
       ['num_used_tokens', 'Pool tokens in use by requests', () => client.state.usedTokens],
       ['kv_used_tokens', 'Pool tokens in use by requests', () => client.state.usedTokens],
-      [
-        'kv_evictable_tokens',
-        'Pool tokens that only the prefix cache holds',
-        () => Math.min(client.state.cachedTokens, client.state.availableTokens),
-      ],
-      [
-        'kv_available_tokens',
-        'Pool tokens that are free',
-        () => facts.poolTokens - client.state.usedTokens - Math.min(client.state.cachedTokens, client.state.availableTokens),
-      ],
+      ['kv_evictable_tokens', 'Pool tokens that only the prefix cache holds', () => client.state.evictableTokens],
+      ['kv_available_tokens', 'Pool tokens that are free', () => facts.poolTokens - client.state.usedTokens - client.state.evictableTokens],
       ['token_usage', 'Share of the pool in use by requests', () => client.state.usedTokens / facts.poolTokens],
+      ['cache_hit_rate', 'Cached share of the prompt tokens last computed', () => client.state.cacheHitRate],
       ['gen_throughput', 'Tokens generated a second', () => client.state.generationRate],
     ];
     for (const [name, help, read] of gauges) {

@@ -4,6 +4,7 @@ import type { FinishReason, SchedulerState, SequenceOutput, SequenceRequest } fr
 import type { ModelRunner } from './model-runner.ts';
 import { PromptLogprobCollector } from './prompt-pass.ts';
 import { sample } from './sampler.ts';
+import { SchedulerStatistics } from './scheduler-statistics.ts';
 import { Sequence, type StopRules } from './sequence.ts';
 
 export interface SchedulerOptions extends StopRules {
@@ -33,11 +34,7 @@ export class Scheduler {
   readonly #pool: KeyValuePool;
   #waiting: Sequence[] = [];
   #running: Sequence[] = [];
-  #decodeSteps = 0;
-  #prefillSteps = 0;
-  #prefilledTokens = 0;
-  #prefillMs = 0;
-  #rate = { since: 0, tokens: 0, value: 0 };
+  readonly #statistics = new SchedulerStatistics();
 
   constructor(runner: ModelRunner, options: SchedulerOptions) {
     this.#runner = runner;
@@ -53,15 +50,10 @@ export class Scheduler {
     return {
       running: this.#running.length,
       waiting: this.#waiting.length,
+      waitingTokens: this.#waiting.reduce((sum, { promptLength }) => sum + promptLength, 0),
       usedTokens: this.#pool.used,
-      cachedTokens: this.#pool.cache.size,
-      availableTokens: this.#pool.available,
-      capacity: this.#pool.capacity,
-      decodeSteps: this.#decodeSteps,
-      prefillSteps: this.#prefillSteps,
-      prefilledTokens: this.#prefilledTokens,
-      prefillMs: this.#prefillMs,
-      generationRate: this.idle ? 0 : this.#rate.value,
+      evictableTokens: this.#pool.cache.evictable,
+      ...this.#statistics.totals,
     };
   }
 
@@ -114,19 +106,15 @@ export class Scheduler {
     return reports;
   }
 
-  #account(admitted: readonly Sequence[], promptTokens: number, startedAt: number): void {
-    const now = this.#options.now();
-    if (admitted.length > 0) {
-      for (const sequence of admitted) sequence.prefilledAt = now;
-      this.#prefillSteps++;
-      this.#prefilledTokens += promptTokens;
-      this.#prefillMs += now - startedAt;
-    } else {
-      this.#decodeSteps++;
+  #account(admitted: readonly Sequence[], newTokens: number, startedAt: number): void {
+    const endedAt = this.#options.now();
+    if (admitted.length === 0) {
+      this.#statistics.decoded(startedAt, endedAt, this.#running.length);
+      return;
     }
-    this.#rate.tokens += Math.max(this.#running.length, admitted.length);
-    if (now - this.#rate.since >= 1000)
-      this.#rate = { since: now, tokens: 0, value: (this.#rate.tokens * 1000) / (now - this.#rate.since) };
+    for (const sequence of admitted) sequence.prefilledAt = endedAt;
+    const cachedTokens = admitted.reduce((sum, sequence) => sum + sequence.cachedTokens, 0);
+    this.#statistics.prefilled({ startedAt, endedAt, newTokens, cachedTokens, sequences: admitted.length });
   }
 
   /** Moves waiting sequences to the running ones, in order, while slots and limits allow. All match the cache as it is now. */

@@ -24,6 +24,7 @@ try {
 }
 
 async function serve(options: WorkerOptions): Promise<void> {
+  const startedAt = now();
   const [config, weights, tokenizer] = await Promise.all([
     loadModelConfig(options.modelPath),
     openWeights(options.modelPath),
@@ -73,6 +74,7 @@ async function serve(options: WorkerOptions): Promise<void> {
       weightBytes: [...weights.tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0),
       poolTokens: options.poolTokens,
       poolBytes: options.poolTokens * bytesPerToken(config),
+      loadSeconds: (now() - startedAt) / 1000,
     },
   });
 
