@@ -20,11 +20,12 @@ Serves a Hugging Face model folder (Qwen2, Qwen3, Llama) on the CPU with SGLang'
   --max-prefill-tokens N         prompt tokens of one step (default 16384)
   --chunked-prefill-size N       default 4096
   --enable-metrics               serve /metrics, put timings into answers
+  --dtype TYPE                   auto (the model's), bfloat16, float16 or float32: what results are rounded to
   --threads N                    threads of one model run (default 1)
   --emulate SETTINGS             step times of another device in ms, e.g. decode=3.1,prefill=0.05
 
 Accepted for SGLang's sake: --page-size 1, --tp-size 1, --device cpu, --random-seed, --log-level, and without effect
---mem-fraction-static, --disable-cuda-graph, --disable-overlap-schedule, --trust-remote-code, --dtype auto.
+--mem-fraction-static, --disable-cuda-graph, --disable-overlap-schedule, --trust-remote-code.
 
 Environment: SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION=false makes /health answer at once.`;
 
@@ -68,6 +69,15 @@ const fixed: Readonly<Record<string, string>> = {
 };
 const ignored = ['mem-fraction-static', 'random-seed', 'log-level', 'disable-cuda-graph', 'disable-overlap-schedule', 'trust-remote-code'];
 
+const dtypes = {
+  auto: undefined,
+  bfloat16: 'bfloat16',
+  float16: 'float16',
+  half: 'float16',
+  float32: 'float32',
+  float: 'float32',
+} as const;
+
 /** A command line that cannot be followed. */
 class FlagError extends Error {}
 
@@ -96,7 +106,10 @@ function readOptions(values: Readonly<Record<string, string | boolean | undefine
     const value = text(name);
     if (value !== undefined && value !== only) throw new FlagError(`--${name} ${value} is not possible on the CPU engine, only ${only} is`);
   }
+  const dtype = text('dtype') ?? 'auto';
+  if (!Object.hasOwn(dtypes, dtype)) throw new FlagError(`--dtype must be one of ${Object.keys(dtypes).join(', ')}, got "${dtype}"`);
   const found = Object.entries({
+    dtype: dtypes[dtype as keyof typeof dtypes],
     servedModelName: text('served-model-name'),
     host: text('host'),
     port: count('port', 0),

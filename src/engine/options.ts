@@ -1,4 +1,4 @@
-import { loadModelConfig } from '../model/model-config.ts';
+import { loadModelConfig, type ComputeType } from '../model/model-config.ts';
 import type { Emulation } from './emulation.ts';
 import { bytesPerToken } from './model-runner.ts';
 
@@ -30,6 +30,8 @@ export interface EngineOptions {
   readonly healthGeneration?: boolean;
   /** Threads of one model run. Default: 1. */
   readonly threads?: number;
+  /** Arithmetic to compute in. Default: what config.json says. */
+  readonly dtype?: ComputeType;
   readonly emulation?: Emulation;
 }
 
@@ -44,6 +46,7 @@ export interface WorkerOptions {
   readonly maxPrefillTokens: number;
   readonly chunkedPrefillSize: number;
   readonly threads: number;
+  readonly dtype: ComputeType;
   readonly emulation: Emulation | undefined;
 }
 
@@ -69,6 +72,7 @@ export async function resolveOptions(options: EngineOptions): Promise<ResolvedOp
     metrics: options.metrics ?? false,
     healthGeneration: options.healthGeneration ?? true,
     threads: options.threads ?? 1,
+    dtype: options.dtype ?? config.computeType,
     emulation: options.emulation,
   };
 }

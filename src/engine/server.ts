@@ -112,6 +112,7 @@ export async function startEngine(given: EngineOptions, onFault: (error: unknown
       maxPrefillTokens: options.maxPrefillTokens,
       chunkedPrefillSize: options.chunkedPrefillSize,
       threads: options.threads,
+      dtype: options.dtype,
       emulation: options.emulation,
     },
     onFault,

@@ -25,11 +25,12 @@ try {
 
 async function serve(options: WorkerOptions): Promise<void> {
   const startedAt = now();
-  const [config, weights, tokenizer] = await Promise.all([
+  const [stored, weights, tokenizer] = await Promise.all([
     loadModelConfig(options.modelPath),
     openWeights(options.modelPath),
     loadTokenizer(options.modelPath),
   ]);
+  const config = { ...stored, computeType: options.dtype };
   const runner = await createModelRunner(config, weights, options);
   const doorbell = new Int32Array(new SharedArrayBuffer(4));
   const scheduler = new Scheduler(runner, {
