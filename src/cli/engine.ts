@@ -65,7 +65,6 @@ const fixed: Readonly<Record<string, string>> = {
   'tensor-parallel-size': '1',
   tp: '1',
   device: 'cpu',
-  dtype: 'auto',
 };
 const ignored = ['mem-fraction-static', 'random-seed', 'log-level', 'disable-cuda-graph', 'disable-overlap-schedule', 'trust-remote-code'];
 
