@@ -15,6 +15,7 @@ import { processes } from './processes.ts';
 import { paths, settings } from './settings.ts';
 import { tools } from './tools.ts';
 import { up } from './up.ts';
+import { registerUser } from './users.ts';
 
 export interface Cluster {
   /** A file for `KUBECONFIG` or `--kubeconfig`; undefined: kubectl's own default. */
@@ -101,6 +102,7 @@ export async function ensureCluster(options: ClusterOptions = {}): Promise<Clust
   assertCanRun(thisMachine(totalmem()));
   const wasRunning = processes().length > 0;
   const { kubectl, ctr } = await up(progress);
+  await registerUser();
   return localCluster(kubectl, ctr, !wasRunning);
 }
 

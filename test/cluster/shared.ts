@@ -8,6 +8,7 @@ import { down } from './down.ts';
 import { baseImage } from './images.ts';
 import { assertCanRun, PrerequisiteError, thisMachine } from './prerequisites.ts';
 import { stderrProgress } from './progress.ts';
+import { otherUsers } from './users.ts';
 
 export const progress = stderrProgress();
 let startedHere = false;
@@ -44,5 +45,8 @@ export async function loadBaseImage(cluster: Cluster): Promise<string> {
 
 after('remove the local cluster if these tests started it', async function () {
   this.timeout(120_000);
-  if (startedHere) await down(progress);
+  if (!startedHere) return;
+  const others = await otherUsers();
+  if (others.length > 0) progress(`the cluster stays: process ${others.join(', ')} uses it too`);
+  else await down(progress);
 });
