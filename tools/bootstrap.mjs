@@ -17,7 +17,9 @@ const node = join(root, 'node_modules', '.bin', 'node');
 
 if (!existsSync(stamp) || !existsSync(node) || readFileSync(stamp, 'utf8') !== lock) {
   console.error('Installing packages from package-lock.json (about a minute, only when it changed) …');
-  const npm = spawnSync('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error'], { cwd: root, stdio: ['ignore', 2, 2] });
+  // onnxruntime-node's install script would fetch CUDA libraries; the CPU runtime is in the package (npm 11 reads allowScripts instead)
+  const env = { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip' };
+  const npm = spawnSync('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error'], { cwd: root, stdio: ['ignore', 2, 2], env });
   if (npm.status !== 0) {
     console.error('npm ci failed; see its message above. The npm registry must be reachable.');
     process.exit(npm.status ?? 1);
