@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFile, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -18,7 +18,7 @@ const lockPollMs = 1000;
 const staleLockMs = 30 * 60_000;
 
 /** A real SGLang for CPUs, ready to be started. */
-export interface SglangInstallation {
+export interface SGLangInstallation {
   readonly version: string;
   /** Holds the virtual environment (about 7 GB); may be mounted elsewhere, even read-only. */
   readonly folder: string;
@@ -26,7 +26,7 @@ export interface SglangInstallation {
 }
 
 /** SGLang cannot be installed here; the message says what is missing. */
-export class SglangInstallError extends Error {
+export class SGLangInstallError extends Error {
   readonly code = 'SGLANG_INSTALL_FAILED';
 }
 
@@ -37,7 +37,7 @@ async function findPython(): Promise<string> {
     if (answer?.stdout.trim() === '3.11') return command;
     if (answer) seen.push(`${command} is ${answer.stdout.trim()}`);
   }
-  throw new SglangInstallError(
+  throw new SGLangInstallError(
     `SGLang ${sglangVersion} needs Python 3.11 with venv (${seen.join(', ') || 'no python3 found'}): install it, for example with pyenv`,
   );
 }
@@ -48,7 +48,7 @@ async function step(log: (line: string) => void, command: string, args: readonly
     await run(command, [...args], { maxBuffer: 64 * 2 ** 20 });
   } catch (cause) {
     const tail = cause instanceof Error && 'stderr' in cause ? String(cause.stderr).trim().split('\n').slice(-5).join('\n') : String(cause);
-    throw new SglangInstallError(`installing SGLang failed: ${tail}`, { cause });
+    throw new SGLangInstallError(`installing SGLang failed: ${tail}`, { cause });
   }
 }
 
@@ -86,9 +86,9 @@ async function lock(path: string): Promise<() => Promise<void>> {
 
 /**
  * Installs SGLang for CPUs from the Python package index into a folder outside the repository, named by what it is made of; a finished one
- * is used again. Takes two minutes and 7 GB the first time. Throws `SglangInstallError`.
+ * is used again. Takes two minutes and 7 GB the first time. Throws `SGLangInstallError`.
  */
-export async function installSglang(log: (line: string) => void): Promise<SglangInstallation> {
+export async function installSGLang(log: (line: string) => void): Promise<SGLangInstallation> {
   const recipe = createHash('sha256')
     .update(await readFile(requirements))
     .update(await readFile(shim));

@@ -1,5 +1,5 @@
 /** `node tools/sglang/setup.ts`: installs SGLang for CPUs and prints its folder. */
-import { installSglang } from './install.ts';
+import { installSGLang } from './install.ts';
 
-const { folder } = await installSglang((line) => console.error(line));
+const { folder } = await installSGLang((line) => console.error(line));
 console.log(folder);
