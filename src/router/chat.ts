@@ -27,9 +27,11 @@ export function chatHandler({ serving: current, metrics }: ChatOptions): Request
       });
     const prompt = makePrompt(request, serving.tokenizer, serving.tags, httpRequest.get('x-r2r-conversation'));
     const client = new AbortController();
-    response.on('close', () => {
+    const leave = (): void => {
       if (!response.writableFinished) client.abort(new DOMException('the client left', 'AbortError'));
-    });
+    };
+    response.once('close', leave);
+    if (response.closed) leave();
     const head: ResponseHead = {
       id: `chatcmpl-${response.getHeader('x-request-id')?.toString() ?? ''}`,
       created: Math.floor(Date.now() / 1000),

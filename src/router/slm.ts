@@ -43,10 +43,13 @@ export class Slm {
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof EngineError)) throw error;
-        if (!error.retryable) throw new ApiError('engine_error', `the SLM server failed: ${error.message}`, { cause: error });
+        // What the server said can hold paths and addresses: it goes to the log, as the cause, and not to the client.
+        if (!error.retryable)
+          throw new ApiError('engine_error', "the SLM server refused a call; the router's log has the details under this request id", {
+            cause: error,
+          });
         const delay = retryDelaysMs[attempt];
-        if (delay === undefined)
-          throw new ApiError('slm_unavailable', `the SLM server does not answer; try again later: ${error.message}`, { cause: error });
+        if (delay === undefined) throw new ApiError('slm_unavailable', 'the SLM server does not answer; try again later', { cause: error });
         await sleep(delay, undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     }

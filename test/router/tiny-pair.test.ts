@@ -1,19 +1,17 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { loadTokenizer } from '../../src/model/tokenizer-folder.ts';
 import { entropy } from '../../src/router/entropy.ts';
 import { SglangClient } from '../../src/sglang/index.ts';
 import { complete, streamed, type Piece } from './chat-client.ts';
-import { startTinyPair, type TinyPair } from './tiny-pair.ts';
+import { startTinyPair, tinyModels, type TinyPair } from './tiny-pair.ts';
 
 interface Problem {
   readonly question: string;
   readonly answer: string;
 }
 
-const file = join(import.meta.dirname, '../../examples/models/problems/held-out.jsonl');
-const problems = readFileSync(file, 'utf8')
+const problems = readFileSync(tinyModels.problems, 'utf8')
   .trim()
   .split('\n')
   .slice(0, 6)
@@ -71,7 +69,7 @@ describe('the router before two real models', function () {
   });
 
   it("gives the SLM's own text with strategy slm, and the LLM's own with strategy llm", async () => {
-    const tokenizer = await loadTokenizer(pair.slmPath);
+    const tokenizer = await loadTokenizer(tinyModels.slm);
     for (const [strategy, engine] of [
       ['slm', pair.slm],
       ['llm', pair.llm],
@@ -92,8 +90,8 @@ describe('the router before two real models', function () {
 });
 
 /** Token-level routing as one would write it on a napkin, on the real servers: every token a call of its own. */
-async function oneByOne({ slm, llm, slmPath }: TinyPair, question: string): Promise<readonly Piece[]> {
-  const tokenizer = await loadTokenizer(slmPath);
+async function oneByOne({ slm, llm }: TinyPair, question: string): Promise<readonly Piece[]> {
+  const tokenizer = await loadTokenizer(tinyModels.slm);
   const [small, large] = [slm, llm].map(({ url }) => new SglangClient({ url, vocabSize: 480 })) as [SglangClient, SglangClient];
   const ids = tokenizer.encode(tokenizer.applyChatTemplate([{ role: 'user', content: question }]));
   const pieces: Piece[] = [];

@@ -1,29 +1,22 @@
 import { join } from 'node:path';
 import type { RouterConfig } from '../../src/api/router-config.ts';
 import { startEngine, type RunningEngine } from '../../src/engine/server.ts';
-import { startRouter, type RunningRouter } from '../../src/router/index.ts';
+import { startRouter, type LlmEndpoint, type RunningRouter } from '../../src/router/index.ts';
 import { quietLog, Settable, until } from './stage.ts';
 
 const models = join(import.meta.dirname, '../../examples/models');
 
-/** The two example models on the CPU engine, and a router before them: everything real. */
-export interface TinyPair {
-  readonly slm: RunningEngine;
-  readonly llm: RunningEngine;
+/** The folders of the example models. */
+export const tinyModels = { slm: join(models, 'slm'), llm: join(models, 'llm'), problems: join(models, 'problems/held-out.jsonl') };
+
+/** A router before servers of the two example models. */
+export interface TinyRouter {
   readonly router: RunningRouter;
-  readonly slmPath: string;
   configure(change: Partial<RouterConfig>): void;
-  close(): Promise<void>;
 }
 
-export async function startTinyPair(): Promise<TinyPair> {
-  const slmPath = join(models, 'slm');
-  const llmPath = join(models, 'llm');
-  const fault = (error: unknown): void => {
-    throw error;
-  };
-  const serve = (modelPath: string): Promise<RunningEngine> => startEngine({ modelPath, host: '127.0.0.1', port: 0, metrics: true }, fault);
-  const [slm, llm] = await Promise.all([serve(slmPath), serve(llmPath)]);
+/** Starts a router before two servers of the example models and waits until it is ready. */
+export async function startTinyRouter(slmUrl: string, llmUrl: string): Promise<TinyRouter> {
   let current: RouterConfig = {
     modelName: 'tiny',
     strategy: 'entropy',
@@ -35,12 +28,12 @@ export async function startTinyPair(): Promise<TinyPair> {
   };
   const config = new Settable<string>();
   config.set(JSON.stringify(current));
-  const endpoints = new Settable<readonly { url: string; ready: boolean }[]>();
-  endpoints.set([{ url: llm.url, ready: true }]);
+  const endpoints = new Settable<readonly LlmEndpoint[]>();
+  endpoints.set([{ url: llmUrl, ready: true }]);
   const router = await startRouter({
-    slmUrl: slm.url,
-    slmModelPath: slmPath,
-    llmModelPath: llmPath,
+    slmUrl,
+    slmModelPath: tinyModels.slm,
+    llmModelPath: tinyModels.llm,
     config,
     endpoints,
     log: quietLog,
@@ -49,19 +42,38 @@ export async function startTinyPair(): Promise<TinyPair> {
     adminHost: '127.0.0.1',
     adminPort: 0,
     drainDelayMs: 0,
+    drainTimeoutMs: 10_000,
   });
   await until(() => router.readiness().ready, 'the router is ready', 60_000);
   return {
-    slm,
-    llm,
     router,
-    slmPath,
     configure(change) {
       current = { ...current, ...change };
       config.set(JSON.stringify(current));
     },
+  };
+}
+
+/** The two example models on the CPU engine, and a router before them: everything real. */
+export interface TinyPair extends TinyRouter {
+  readonly slm: RunningEngine;
+  readonly llm: RunningEngine;
+  close(): Promise<void>;
+}
+
+export async function startTinyPair(): Promise<TinyPair> {
+  const serve = (modelPath: string): Promise<RunningEngine> =>
+    startEngine({ modelPath, host: '127.0.0.1', port: 0, metrics: true }, (error) => {
+      throw error;
+    });
+  const [slm, llm] = await Promise.all([serve(tinyModels.slm), serve(tinyModels.llm)]);
+  const tiny = await startTinyRouter(slm.url, llm.url);
+  return {
+    ...tiny,
+    slm,
+    llm,
     async close() {
-      await router.stop();
+      await tiny.router.stop();
       await Promise.all([slm.close(), llm.close()]);
     },
   };
