@@ -1,116 +1,147 @@
-import { execFile } from 'node:child_process';
+/**
+ * A real SGLang that serves on CPU, from PyPI alone: 2 minutes and 7 GB, once per machine. What only a GPU could load is left out (see
+ * requirements-0.5.23.txt), one package is replaced by sgl_kernel.py, and no file of SGLang's is changed.
+ */
 import { createHash } from 'node:crypto';
-import { chmod, copyFile, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { chmod, copyFile, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-
-const run = promisify(execFile);
-const here = import.meta.dirname;
+import { run, tryRun } from '../../test/cluster/commands.ts';
+import { cacheFolder } from '../../test/cluster/go-programs.ts';
+import { locked } from '../../test/cluster/lock.ts';
+import { duration, type Progress } from '../../test/cluster/progress.ts';
+import { sglangEnvironment } from './on-cpu.ts';
 
 export const sglangVersion = '0.5.23';
-const requirements = join(here, `requirements-${sglangVersion}.txt`);
-const shim = join(here, 'sgl_kernel.py');
-/** The frozen requirements were taken with this Python; other versions have other wheels. */
-const pythons = ['python3.11', 'python3'];
-const lockPollMs = 1000;
-/** An install takes minutes; a lock older than this belongs to one that died. */
-const staleLockMs = 30 * 60_000;
 
 /** A real SGLang for CPUs, ready to be started. */
 export interface SGLangInstallation {
   readonly version: string;
-  /** Holds the virtual environment (about 7 GB); may be mounted elsewhere, even read-only. */
+  /** Holds everything, named by what it is made of. */
   readonly folder: string;
+  /** The interpreter that imports it, for servers on this machine. */
   readonly python: string;
+  /** The folder of Python packages, which a Python 3.11 elsewhere (a container) can use through PYTHONPATH, even read-only. */
+  readonly sitePackages: string;
 }
 
-/** SGLang cannot be installed here; the message says what is missing. */
+/** SGLang cannot be installed here; the message says what is missing and how to get it. */
 export class SGLangInstallError extends Error {
   readonly code = 'SGLANG_INSTALL_FAILED';
-}
 
-async function findPython(): Promise<string> {
-  const seen: string[] = [];
-  for (const command of pythons) {
-    const answer = await run(command, ['-c', 'import sys; print("%d.%d" % sys.version_info[:2])']).catch(() => undefined);
-    if (answer?.stdout.trim() === '3.11') return command;
-    if (answer) seen.push(`${command} is ${answer.stdout.trim()}`);
-  }
-  throw new SGLangInstallError(
-    `SGLang ${sglangVersion} needs Python 3.11 with venv (${seen.join(', ') || 'no python3 found'}): install it, for example with pyenv`,
-  );
-}
-
-async function step(log: (line: string) => void, command: string, args: readonly string[]): Promise<void> {
-  log(`  ${[command.split('/').at(-1), ...args.slice(0, 5)].join(' ')} …`);
-  try {
-    await run(command, [...args], { maxBuffer: 64 * 2 ** 20 });
-  } catch (cause) {
-    const tail = cause instanceof Error && 'stderr' in cause ? String(cause.stderr).trim().split('\n').slice(-5).join('\n') : String(cause);
-    throw new SGLangInstallError(`installing SGLang failed: ${tail}`, { cause });
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'SGLangInstallError';
   }
 }
 
-async function build(folder: string, log: (line: string) => void): Promise<void> {
-  const environment = join(folder, 'venv');
-  await rm(environment, { recursive: true, force: true });
-  await step(log, await findPython(), ['-m', 'venv', environment]);
-  const python = join(environment, 'bin/python');
-  // every package is pinned as it was when it worked, without the resolver: the CUDA-only ones are left out on purpose
-  await step(log, python, ['-m', 'pip', 'install', '--quiet', '--no-compile', '--no-deps', '--requirement', requirements]);
-  const [library = ''] = (await readdir(join(environment, 'lib'))).filter((name) => name.startsWith('python'));
-  const target = join(environment, 'lib', library, 'site-packages/sgl_kernel');
-  await mkdir(target, { recursive: true });
-  await copyFile(shim, join(target, '__init__.py'));
-  const check = 'import sglang.srt.entrypoints.http_server, sglang; print(sglang.__version__)';
-  await step(log, '/usr/bin/env', ['SGLANG_USE_CPU_ENGINE=1', 'HF_HUB_OFFLINE=1', python, '-W', 'ignore', '-c', check]);
-}
+const requirements = join(import.meta.dirname, `requirements-${sglangVersion}.txt`);
+const standIn = join(import.meta.dirname, 'sgl_kernel.py');
+const scratchPrefix = '.building-';
 
-/** Takes a lock by making a folder; returns how to give it back. */
-async function lock(path: string): Promise<() => Promise<void>> {
-  for (;;) {
-    try {
-      await mkdir(path);
-      return () => rm(path, { recursive: true, force: true });
-    } catch {
-      const age = await stat(path).then(
-        ({ mtimeMs }) => Date.now() - mtimeMs,
-        () => 0,
-      );
-      if (age > staleLockMs) await rm(path, { recursive: true, force: true });
-      else await new Promise((resolve) => setTimeout(resolve, lockPollMs));
-    }
-  }
+/** Imports what a server imports, its model classes included; this leaves compiled files behind, so that read-only mounts start fast, too. */
+const importCheck = `
+import sglang, sglang.srt.entrypoints.http_server, sglang.srt.managers.scheduler
+from sglang.srt.models.registry import ModelRegistry
+assert "Qwen2ForCausalLM" in ModelRegistry.get_supported_archs()`;
+
+function recipeDigest(): string {
+  return [requirements, standIn].reduce((hash, file) => hash.update(readFileSync(file)), createHash('sha256')).digest('hex');
 }
 
 /**
- * Installs SGLang for CPUs from the Python package index into a folder outside the repository, named by what it is made of; a finished one
- * is used again. Takes two minutes and 7 GB the first time. Throws `SGLangInstallError`.
+ * Makes SGLang usable on this machine, in a folder under `~/.cache`, or finds that it is there. Of two at once, the second waits; a killed
+ * one leaves nothing that counts. Throws {@link SGLangInstallError}.
  */
-export async function installSGLang(log: (line: string) => void): Promise<SGLangInstallation> {
-  const recipe = createHash('sha256')
-    .update(await readFile(requirements))
-    .update(await readFile(shim));
-  const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'r2r-kubernetes');
-  const folder = join(cache, `sglang-${sglangVersion}-${recipe.digest('hex').slice(0, 8)}`);
-  const installation = { version: sglangVersion, folder, python: join(folder, 'venv/bin/python') };
+export async function installSGLang(progress: Progress): Promise<SGLangInstallation> {
+  const folder = join(cacheFolder(), `sglang-${sglangVersion}-${recipeDigest().slice(0, 8)}`);
   const marker = join(folder, 'installed');
-  const isThere = () =>
-    stat(marker).then(
-      () => true,
-      () => false,
-    );
-  if (await isThere()) return installation;
-  await mkdir(folder, { recursive: true });
-  const unlock = await lock(join(folder, 'lock'));
+  const venv = join(folder, 'venv');
+  if (!existsSync(marker)) {
+    await locked(join(folder, 'lock'), progress, async () => {
+      if (existsSync(marker)) return;
+      await install(folder, venv, progress);
+      await writeFile(marker, `${new Date().toISOString()}\n`);
+    });
+  }
+  return { version: sglangVersion, folder, ...programs(venv) };
+}
+
+const programs = (venv: string) => ({
+  python: join(venv, 'bin', 'python'),
+  sitePackages: join(venv, 'lib', 'python3.11', 'site-packages'),
+});
+
+/** A virtual environment may be renamed, as long as its programs are run as modules; so it appears whole or not at all. */
+async function install(folder: string, venv: string, progress: Progress): Promise<void> {
+  const interpreter = await findPython();
+  // Only the lock's holder is here, so an older scratch folder belongs to an installation that was killed.
+  for (const name of readdirSync(folder)) if (name.startsWith(scratchPrefix)) await rm(join(folder, name), { recursive: true });
+  const started = Date.now();
+  progress(`installing SGLang ${sglangVersion} for CPU from PyPI, once: 7 GB, some minutes`);
+  const scratch = await mkdtemp(join(folder, scratchPrefix));
   try {
-    if (await isThere()) return installation;
-    log(`installing SGLang ${sglangVersion} for CPUs into ${folder} (two minutes, 7 GB)`);
-    await build(folder, log);
-    await writeFile(marker, `${new Date().toISOString()}\n`);
-    return installation;
+    await chmod(scratch, 0o755);
+    await run(interpreter, ['-m', 'venv', scratch], { timeoutMs: 5 * 60_000 });
+    const { python, sitePackages } = programs(scratch);
+    await pipInstall(python, progress, started);
+    await mkdir(join(sitePackages, 'sgl_kernel'));
+    await copyFile(standIn, join(sitePackages, 'sgl_kernel', '__init__.py'));
+    progress(`trying its imports (${duration(Date.now() - started)})`);
+    await check(python);
+    await rm(venv, { recursive: true, force: true });
+    await rename(scratch, venv);
   } finally {
-    await unlock();
+    await rm(scratch, { recursive: true, force: true });
+  }
+  progress(`SGLang ${sglangVersion} is installed after ${duration(Date.now() - started)}; kept in ${folder}`);
+}
+
+/** The binary packages pinned are those of one Python version and one kind of machine. */
+async function findPython(): Promise<string> {
+  const probe = 'import ensurepip, platform, sys, venv; print(*sys.version_info[:2], sys.platform, platform.machine())';
+  for (const name of ['python3.11', '/usr/bin/python3.11', 'python3']) {
+    if ((await tryRun(name, ['-c', probe]))?.trim() === '3 11 linux x86_64') return name;
+  }
+  throw new SGLangInstallError(
+    `SGLang ${sglangVersion} on CPU needs Linux on x86-64 and a python3.11 with its modules venv and ensurepip, and there is none here. ` +
+      'On Debian 12: apt-get install python3.11 python3.11-venv. Elsewhere: pyenv install 3.11.',
+  );
+}
+
+async function pipInstall(python: string, progress: Progress, started: number): Promise<void> {
+  const total = readFileSync(requirements, 'utf8').match(/^[^#\s]+==/gm)?.length ?? 0;
+  let found = 0;
+  let state = 'collecting';
+  const ticker = setInterval(() => progress(`${state} ${found} of ${total} packages (${duration(Date.now() - started)})`), 15_000);
+  const pip = ['-m', 'pip', '--disable-pip-version-check', '--no-input', 'install', '--no-compile', '--no-deps', '--progress-bar=off'];
+  try {
+    // pip reports on standard output, which `run` keeps to itself.
+    await run('sh', ['-c', 'exec "$@" >&2', 'sh', 'nice', python, ...pip, '--requirement', requirements], {
+      timeoutMs: 60 * 60_000,
+      onLine: (line) => {
+        if (line.startsWith('Collecting ')) found += 1;
+        if (line.startsWith('Installing collected packages')) state = 'unpacking';
+      },
+    });
+  } catch (cause) {
+    const said = cause instanceof Error ? `: ${cause.message}` : '';
+    throw new SGLangInstallError(`pip could not install SGLang ${sglangVersion} (a repetition downloads only what is missing)${said}`, {
+      cause,
+    });
+  } finally {
+    clearInterval(ticker);
+  }
+}
+
+async function check(python: string): Promise<void> {
+  try {
+    await run('nice', [python, '-W', 'ignore', '-c', importCheck], {
+      env: { ...process.env, ...sglangEnvironment },
+      timeoutMs: 10 * 60_000,
+    });
+  } catch (cause) {
+    const said = cause instanceof Error ? `: ${cause.message}` : '';
+    throw new SGLangInstallError(`SGLang ${sglangVersion} was installed and cannot be imported${said}`, { cause });
   }
 }
