@@ -27,7 +27,7 @@ import {
 } from '../../src/kube/index.ts';
 import type { Live, Manifest, ResourceType } from '../../src/kube/index.ts';
 import { controlPlane } from '../cluster/control-plane.ts';
-import { eventually } from '../e2e/eventually.ts';
+import { until } from '../cluster/progress.ts';
 
 /** No router runs here, so none answers. */
 const noRouters: RouterClient = {
@@ -50,7 +50,7 @@ describe('the R2RDeployment controller on a real API server', function () {
     const plane = await controlPlane();
     admin = KubeClient.fromConfig(plane.kubeConfig(), { fieldManager: 'a-person' });
     await admin.apply(customResourceDefinitions, customResourceDefinition());
-    await eventually('the CRD is served', 30_000, async () => (await admin.list(r2rDeployments)).items.length >= 0);
+    await until('the CRD is served', 30_000, async () => (await admin.list(r2rDeployments)).items.length >= 0);
     registry = new Registry();
     const metrics = new KubeMetrics(registry);
     operator = KubeClient.fromConfig(plane.kubeConfig(), { fieldManager: 'r2r-operator', metrics });
@@ -89,7 +89,7 @@ describe('the R2RDeployment controller on a real API server', function () {
     const condition = findCondition((await read()).status?.conditions, type);
     return `${condition?.status} ${condition?.reason}`;
   };
-  const revision = (): Promise<string> => eventually('a target revision', 30_000, async () => (await read()).status?.revision?.target);
+  const revision = (): Promise<string> => until('a target revision', 30_000, async () => (await read()).status?.revision?.target);
   const writes = async (): Promise<number> => {
     const text = await registry.metrics();
     return text
@@ -114,7 +114,7 @@ describe('the R2RDeployment controller on a real API server', function () {
       [services, name],
       [configMaps, `${name}-${target}-router`],
     ] as const) {
-      const object = await eventually(`${type.kind} ${child}`, 30_000, () => admin.find(type as ResourceType, { namespace, name: child }));
+      const object = await until(`${type.kind} ${child}`, 30_000, () => admin.find(type as ResourceType, { namespace, name: child }));
       assert.equal(object.metadata.ownerReferences?.[0]?.uid, owner.metadata.uid);
     }
     assert.equal(await told('Reconciling'), 'True Updating');
@@ -125,7 +125,7 @@ describe('the R2RDeployment controller on a real API server', function () {
     await admin.create(r2rDeployments, example());
     await revision();
     let before = -1;
-    await eventually('the writes of the first reconcile are over', 30_000, async () => {
+    await until('the writes of the first reconcile are over', 30_000, async () => {
       const now = await writes();
       const settled = now === before;
       before = now;
@@ -141,11 +141,11 @@ describe('the R2RDeployment controller on a real API server', function () {
   it('reverts a child edited by hand and makes a deleted one again', async () => {
     await admin.create(r2rDeployments, example());
     const llm = { namespace, name: `${name}-${await revision()}-llm` };
-    const made = await eventually('the LLM Deployment', 30_000, () => admin.find(deployments, llm));
+    const made = await until('the LLM Deployment', 30_000, () => admin.find(deployments, llm));
     await admin.patch(deployments, llm, { spec: { replicas: 7 } });
-    await eventually('two replicas again', 5_000, async () => (await admin.get(deployments, llm)).spec?.replicas === 2);
+    await until('two replicas again', 5_000, async () => (await admin.get(deployments, llm)).spec?.replicas === 2);
     await admin.delete(deployments, llm);
-    await eventually('another Deployment', 5_000, async () => {
+    await until('another Deployment', 5_000, async () => {
       const again = await admin.find(deployments, llm);
       return again !== undefined && again.metadata.uid !== made.metadata.uid;
     });
@@ -158,10 +158,10 @@ describe('the R2RDeployment controller on a real API server', function () {
     const slm = { namespace, name: `${name}-${target}-slm` };
     const uidInTemplate = async (): Promise<string | undefined> =>
       (await admin.find(deployments, slm))?.spec?.template.metadata?.annotations?.['r2r.dev/service-account-uid'];
-    const before = await eventually('a Deployment tied to the account', 30_000, uidInTemplate);
+    const before = await until('a Deployment tied to the account', 30_000, uidInTemplate);
     assert.equal(before, (await admin.get(serviceAccounts, account)).metadata.uid);
     await admin.delete(serviceAccounts, account);
-    await eventually('a Deployment tied to the new account', 10_000, async () => {
+    await until('a Deployment tied to the new account', 10_000, async () => {
       const uid = await uidInTemplate();
       return uid !== before && uid === (await admin.get(serviceAccounts, account)).metadata.uid;
     });
@@ -171,9 +171,9 @@ describe('the R2RDeployment controller on a real API server', function () {
     await admin.create(r2rDeployments, example());
     const target = await revision();
     const slm = { namespace, name: `${name}-${target}-slm` };
-    const before = await eventually('the SLM Deployment', 30_000, () => admin.find(deployments, slm));
+    const before = await until('the SLM Deployment', 30_000, () => admin.find(deployments, slm));
     await admin.patch(r2rDeployments, { namespace, name }, { spec: { router: { threshold: 0.9 } } });
-    await eventually('the new threshold', 10_000, async () => {
+    await until('the new threshold', 10_000, async () => {
       const map = await admin.get(configMaps, { namespace, name: `${name}-${target}-router` });
       return map.data?.['router.json']?.includes('"threshold":0.9');
     });
@@ -189,19 +189,19 @@ describe('the R2RDeployment controller on a real API server', function () {
     };
     await admin.create(services, foreign);
     await admin.create(r2rDeployments, example());
-    await eventually('Stalled', 30_000, async () => (await told('Stalled')) === 'True NameTaken');
+    await until('Stalled', 30_000, async () => (await told('Stalled')) === 'True NameTaken');
     assert.deepEqual((await admin.get(services, { namespace, name })).spec?.selector, { mine: 'yes' });
     await admin.delete(services, { namespace, name });
-    await eventually('not Stalled', 60_000, async () => (await told('Stalled')) === 'False NoProblem');
+    await until('not Stalled', 60_000, async () => (await told('Stalled')) === 'False NoProblem');
   });
 
   it('keeps the children of a spec that it cannot render, and names the field', async () => {
     await admin.create(r2rDeployments, example());
     const llm = { namespace, name: `${name}-${await revision()}-llm` };
-    await eventually('the LLM Deployment', 30_000, () => admin.find(deployments, llm));
+    await until('the LLM Deployment', 30_000, () => admin.find(deployments, llm));
     const overlay = { spec: { containers: [{ name: 'engine', $patch: 'delete' }] } };
     await admin.patch(r2rDeployments, { namespace, name }, { spec: { llm: { podTemplate: overlay } } });
-    await eventually('Stalled', 10_000, async () => (await told('Stalled')) === 'True SpecInvalid');
+    await until('Stalled', 10_000, async () => (await told('Stalled')) === 'True SpecInvalid');
     const message = findCondition((await read()).status?.conditions, 'Ready')?.message ?? '';
     assert.match(message, /^spec\.llm\.podTemplate\.spec\.containers: must not remove the container "engine"/);
     assert.ok(await admin.find(deployments, llm));
@@ -211,8 +211,8 @@ describe('the R2RDeployment controller on a real API server', function () {
     await admin.create(r2rDeployments, example());
     const target = await revision();
     const policy = { group: 'networking.k8s.io', version: 'v1', plural: 'networkpolicies', kind: 'NetworkPolicy', namespaced: true };
-    await eventually('the policy', 30_000, () => admin.find(policy, { namespace, name: `${name}-${target}-llm` }));
+    await until('the policy', 30_000, () => admin.find(policy, { namespace, name: `${name}-${target}-llm` }));
     await admin.patch(r2rDeployments, { namespace, name }, { spec: { networkPolicy: { enabled: false } } });
-    await eventually('no policy', 10_000, async () => !(await admin.find(policy, { namespace, name: `${name}-${target}-llm` })));
+    await until('no policy', 10_000, async () => !(await admin.find(policy, { namespace, name: `${name}-${target}-llm` })));
   });
 });

@@ -6,10 +6,10 @@ import { findCondition } from '../../src/api/conditions.ts';
 import type { Condition } from '../../src/api/r2rdeployment-status.ts';
 import type { R2RDeployment } from '../../src/api/r2rdeployment.ts';
 import { installManifest } from '../../tools/install-manifest.ts';
-import { ensureCluster } from '../cluster/cluster.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { buildableImages, loadImages } from '../cluster/images.ts';
-import { eventually } from './eventually.ts';
+import { until } from '../cluster/progress.ts';
+import { progress, sharedCluster } from '../cluster/shared.ts';
 
 const root = join(import.meta.dirname, '../..');
 export const operatorNamespace = 'r2r-system';
@@ -49,9 +49,8 @@ export function example(namespace: string, name: string, change: { slm?: object;
 }
 
 async function makeEnvironment(): Promise<Environment> {
-  const progress = (text: string): void => console.log(`    ${text}`);
-  const cluster = await ensureCluster({ progress });
-  await loadImages(cluster, buildableImages, progress);
+  const cluster = await sharedCluster();
+  if (cluster.isLocal) await loadImages(cluster, buildableImages, progress);
   await cluster.kubectl(['apply', '--server-side', '--force-conflicts', '--filename', '-'], { input: installManifest() });
   await cluster.kubectl(['wait', '--for=condition=Established', 'crd/r2rdeployments.r2r.dev', '--timeout=60s']);
   // the same tag may now stand for newer code
@@ -74,7 +73,7 @@ async function makeEnvironment(): Promise<Environment> {
     },
     condition: (namespace, name, type, want, timeoutMs) => {
       let seen: Condition | undefined;
-      return eventually(`${name} ${type}=${want.status} ${want.reason ?? ''}`, timeoutMs, async () => {
+      return until(`${name} ${type}=${want.status} ${want.reason ?? ''}`, timeoutMs, async () => {
         const { metadata, status } = await deployment(namespace, name);
         seen = findCondition(status?.conditions, type);
         const fits =
