@@ -15,7 +15,7 @@ import torch
 
 from . import card, corpus, data, export, measuring, tokenizer
 from .model import Qwen2
-from .recipes import ALL, LLM, SLM, VERIFIER, Recipe
+from .recipes import ALL, LLM, PUBLISHED, SLM, VERIFIER, Recipe
 from .training import train
 
 STAGES = ("data", "slm", "llm", "verifier", "export", "measure")
@@ -55,7 +55,7 @@ class Run:
         if name == "data":
             data.write(self._out / "problems")
         elif name == "export":
-            for recipe in ALL:
+            for recipe in PUBLISHED:
                 export.export(self._out / recipe.name, self._model(recipe), self._tokenizer)
         elif name == "measure":
             self._measure()
@@ -64,7 +64,7 @@ class Run:
 
     def _model(self, recipe: Recipe) -> Qwen2:
         settings = replace(recipe.settings, steps=QUICK_STEPS, stop=None) if self._quick else recipe.settings
-        draw = corpus.verifier(self._tokenizer) if recipe is VERIFIER else corpus.solver(self._tokenizer, recipe.name)
+        draw = corpus.solver(self._tokenizer, recipe.name) if recipe in (SLM, LLM) else corpus.verifier(self._tokenizer)
         start = next((self._model(other).state_dict() for other in ALL if other.name == recipe.start), None)
         return train(recipe.name, recipe.shape, settings, draw, self._checkpoints, start)
 
@@ -84,7 +84,7 @@ class Run:
                     **recipe.shape.as_dict(),
                     "training": recipe.settings.as_dict(),
                 }
-                for recipe, model in zip(ALL, (slm, llm, verifier), strict=True)
+                for recipe, model in zip(PUBLISHED, (slm, llm, verifier), strict=True)
             },
             "accuracy": {
                 "slm": bench.accuracy(bench.solve(slm)),

@@ -13,6 +13,7 @@ from .training import Draw, Example
 SYSTEM = "You are a helpful assistant."
 SHARE_WITH_SYSTEM = 0.05
 SHARE_WITHOUT_THINKING = 0.04
+SHARE_SHORTENED = 0.7  # of the pairs; most of a pair's text does not matter, but all of it costs time
 
 
 def solver(tokenizer: Tokenizer, writer: str) -> Draw:
@@ -33,7 +34,7 @@ def solver(tokenizer: Tokenizer, writer: str) -> Draw:
 
 
 def verifier(tokenizer: Tokenizer) -> Draw:
-    """Pairs of the training split, as many divergent as neutral; with and without the empty think block."""
+    """Pairs of the training split, as many divergent as neutral; most of them shortened, with and without the empty think block."""
     source = pairs.Draw()
     verdicts = [tokenizer.token_to_id("0"), tokenizer.token_to_id("1")]
     end = tokenizer.token_to_id("<|im_end|>")
@@ -53,6 +54,8 @@ def verifier(tokenizer: Tokenizer) -> Draw:
     def draw(rng: random.Random) -> Example:
         divergent = rng.random() < pairs.SHARE_OF_DIVERGENT
         pair = source.pair(rng, divergent)
+        if rng.random() < SHARE_SHORTENED:
+            pair = pair.shortened()
         asked = prompt(pair.prompt(), thinking=rng.random() < 0.5)
         given, mark, rest = asked.partition("\nB: ")
         read = tokenizer.encode(mark + rest)

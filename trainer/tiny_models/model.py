@@ -169,6 +169,11 @@ class Qwen2(nn.Module):
             present.append(kept)
         return self.model.norm(x), present
 
+    def without_effect(self) -> dict[str, Tensor]:
+        """These weights, but with layers that add nothing to what passes through them."""
+        ends = ("o_proj.weight", "down_proj.weight")
+        return {k: torch.zeros_like(v) if k.endswith(ends) else v for k, v in self.state_dict().items()}
+
     def rounded(self) -> "Qwen2":
         """A copy whose weights are those that are published: rounded to bfloat16, computed in float32."""
         copy = Qwen2(self.shape)

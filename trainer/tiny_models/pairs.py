@@ -30,6 +30,10 @@ class Pair:
             f"{self.question}\nShared: {self.shared.strip()}\nA: {self.a.strip()}\nB: {self.b.strip()}\n{QUESTION}"
         )
 
+    def shortened(self) -> "Pair":
+        """Without the question and all sentences before this one: the verdict stays the same."""
+        return Pair("", self._begun(), self.a, self.b)
+
     def divergent(self) -> bool:
         """Whether the two sentences claim different things; one that can't be read is like no other."""
         first, second = self._read()

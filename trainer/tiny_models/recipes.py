@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .model import Shape
 from .training import Settings
@@ -32,5 +32,11 @@ LLM = Recipe(
     Shape(layers=3, hidden=128, heads=4, kv_heads=2, intermediate=256, vocabulary=LLM_VOCABULARY, tied=False),
     Settings(steps=3000, seed=12, stop=1600),
 )
-VERIFIER = Recipe("verifier", LLM.shape, Settings(steps=2400, seed=13, batch=32, rate=1e-3), start="llm")
-ALL = (SLM, LLM, VERIFIER)
+# The verifier needs depth more than width: find what A says at the same place, compare, collect. It grows in two steps:
+# the reader is the LLM taught to find, the verifier is the reader with two more layers, which at first do nothing.
+READER = Recipe("reader", LLM.shape, Settings(steps=2400, seed=13, stop=1000, batch=32, rate=1e-3), start="llm")
+VERIFIER = Recipe(
+    "verifier", replace(LLM.shape, layers=5), Settings(steps=1500, seed=14, batch=32, rate=1e-3), start="reader"
+)
+PUBLISHED = (SLM, LLM, VERIFIER)
+ALL = (SLM, LLM, READER, VERIFIER)

@@ -98,13 +98,14 @@ def collate(examples: list[Example]) -> tuple[torch.Tensor, torch.Tensor, torch.
 def train(
     name: str, shape: Shape, settings: Settings, draw: Draw, folder: Path, start: dict[str, torch.Tensor] | None = None
 ) -> Qwen2:
-    """Train, or go on from `folder`/NAME.pt. `start` are weights to begin with in place of random ones."""
+    """Train, or go on from `folder`/NAME.pt. `start` are weights to begin with in place of random
+    ones; layers that it lacks do nothing at first."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.pt"
     torch.manual_seed(settings.seed)
     model = Qwen2(shape)
     if start is not None:
-        model.load_state_dict(start)
+        model.load_state_dict({**model.without_effect(), **start})
     optimiser = torch.optim.AdamW(
         [
             {"params": [p for p in model.parameters() if p.dim() == 2], "weight_decay": settings.weight_decay},
