@@ -15,12 +15,16 @@ export const sglangEnvironment: Readonly<Record<string, string>> = {
 
 /** Flags besides those that say which model is served where. */
 export const sglangCpuArgs: readonly string[] = [
-  ...['--device', 'cpu', '--attention-backend', 'torch_native', '--sampling-backend', 'pytorch'],
-  ...['--disable-cuda-graph', '--disable-overlap-schedule'],
+  '--device=cpu',
+  '--attention-backend=torch_native',
+  '--sampling-backend=pytorch',
+  '--disable-cuda-graph',
+  '--disable-overlap-schedule',
   // Else its scheduler keeps a core busy while nobody asks for anything.
   '--sleep-on-idle',
-  ...['--max-total-tokens', '16384', '--max-running-requests', '16'],
-  ...['--random-seed', '1'],
+  '--max-total-tokens=16384',
+  '--max-running-requests=16',
+  '--random-seed=1',
 ];
 
 /** Share of the machine's free memory that SGLang may plan with; `--max-total-tokens` bounds what it really takes. */
