@@ -14,6 +14,7 @@ import { ask, isRight } from './demo/conversation.ts';
 import { portForward } from './demo/port-forward.ts';
 import { progressLine, waitUntilReady } from './demo/readiness.ts';
 import { installManifest } from './install-manifest.ts';
+import { provideSglang } from './sglang/provision.ts';
 
 const usage = `usage: npm run demo -- [--engine CPU|SGLang] [--context NAME]
 
@@ -51,12 +52,15 @@ async function install(cluster: Cluster): Promise<void> {
   await cluster.kubectl(['rollout', 'status', 'deployment/r2r-operator', '--namespace=r2r-system', '--timeout=180s']);
 }
 
+async function createNamespace(cluster: Cluster): Promise<void> {
+  const manifest = stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
+  await cluster.kubectl(['apply', '--filename', '-'], { input: manifest });
+}
+
 /** The example as a user would apply it, in a namespace of the demo's own. */
 async function deploy(cluster: Cluster, file: string): Promise<R2RDeployment> {
   const text = readFileSync(join(root, file), 'utf8');
   const deployment = parse(text) as R2RDeployment;
-  const manifest = stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
-  await cluster.kubectl(['apply', '--filename', '-'], { input: manifest });
   say(await cluster.kubectl(['apply', '--namespace', namespace, '--filename', join(root, file)]));
   const line = progressLine((text) => void process.stdout.write(text), process.stdout.isTTY);
   return waitUntilReady(cluster, { name: deployment.metadata.name, namespace, timeoutMs: 600_000 }, line);
@@ -124,6 +128,11 @@ async function main(argv: readonly string[]): Promise<void> {
   else say('  an existing cluster pulls them itself');
   step('The operator');
   await install(cluster);
+  await createNamespace(cluster);
+  if (values.engine === 'SGLang') {
+    step('A real SGLang for CPU');
+    await provideSglang(cluster, namespace, progress);
+  }
   step(`An R2RDeployment, engine ${values.engine}`);
   const file = values.engine === 'CPU' ? 'examples/r2rdeployment.yaml' : 'examples/r2rdeployment-sglang-cpu.yaml';
   const deployment = await deploy(cluster, file);

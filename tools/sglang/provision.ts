@@ -32,13 +32,20 @@ function packagesClaim(namespace: string, sitePackages: string): readonly object
   ];
 }
 
-/** Installs SGLang, loads the image into the local node and makes the claim in a namespace that exists. May be repeated. */
+async function assertClaim(cluster: Cluster, namespace: string): Promise<void> {
+  const found = await cluster.kubectl(['get', 'persistentvolumeclaim', claim, `--namespace=${namespace}`, '--ignore-not-found']);
+  if (found !== '') return;
+  throw new Error(
+    `Context ${cluster.context} has no claim "${claim}" in namespace ${namespace}, and only the local cluster gets one by itself: ` +
+      'make it, and the image, as docs/sglang-on-cpu.md says, then try again.',
+  );
+}
+
+/** Installs SGLang, loads the image into the local node and makes the claim in a namespace that exists. May be repeated. On an existing cluster: only checks the claim. */
 export async function provideSglang(cluster: Cluster, namespace: string, progress: Progress): Promise<void> {
   if (!cluster.isLocal) {
-    throw new Error(
-      `SGLang on CPU can be set up on the local cluster only. On context ${cluster.context}, make the claim and the image as ` +
-        'docs/sglang-on-cpu.md says, then kubectl apply -f examples/r2rdeployment-sglang-cpu.yaml.',
-    );
+    await assertClaim(cluster, namespace);
+    return;
   }
   const { sitePackages } = await installSGLang(progress);
   await loadSglangImage(cluster, progress);
