@@ -82,10 +82,10 @@ class Run:
                 recipe.name: {
                     "parameters": model.parameter_count(),
                     **recipe.shape.as_dict(),
-                    "training": recipe.settings.as_dict(),
                 }
                 for recipe, model in zip(PUBLISHED, (slm, llm, verifier), strict=True)
             },
+            "training": {recipe.name: recipe.settings.as_dict() for recipe in ALL},
             "accuracy": {
                 "slm": bench.accuracy(bench.solve(slm)),
                 "llm": bench.accuracy(bench.solve(llm)),

@@ -66,4 +66,6 @@ def export(folder: Path, model: Qwen2, tokenizer: Tokenizer) -> None:
         for name, tensor in model.state_dict().items()
         if not (model.shape.tied and name == "lm_head.weight")
     }
-    save_file(tensors, str(folder / "model.safetensors"), metadata={"format": "pt"})
+    path = folder / "model.safetensors"
+    save_file(tensors, str(path), metadata={"format": "pt"})
+    path.chmod(0o644)  # it is written for the owner alone, and servers run as another user

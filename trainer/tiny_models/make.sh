@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes examples/models: data, three trainings, folders, figures, model card. Run it again to go on after an interruption.
 #
-#   trainer/tiny_models/make.sh             about an hour on one core
+#   trainer/tiny_models/make.sh             about 40 minutes on an idle core
 #   trainer/tiny_models/make.sh --quick     a smoke run of a minute, into the cache folder
 #
 # Needs Linux and Python >= 3.10. Debian's python3-torch with libopenblas0-pthread is used where it is installed
