@@ -36,7 +36,7 @@ describe('an R2RDeployment whose pods run a real SGLang', function () {
     this.timeout(45 * 60_000);
     if (whyNoCluster() !== undefined || process.env.R2R_TEST_CONTEXT) this.skip();
     env = await operatorEnvironment();
-    namespace = await namespaced(env.cluster, 'sglang');
+    namespace = await namespaced(env.cluster, 'live');
     await provideSglang(env.cluster, namespace.name, progress);
     await namespace.kubectl(['apply', '--filename', join(root, 'examples/r2rdeployment-sglang-cpu.yaml')]);
   });

@@ -11,8 +11,18 @@ import type { Progress } from '../../test/cluster/progress.ts';
 /** Named and numbered like the images that are published. */
 export const sglangCpuImage = imageNames.router.replace('/router:', '/sglang-cpu:');
 
-/** Python with its standard library, what PyTorch links to, and a shell to look around with. */
-const debianPackages = ['base-files', 'busybox-static', 'libc6', 'libgcc-s1', 'libstdc++6', 'libgomp1', 'python3.11', 'python3'];
+/** Python with its standard library, what PyTorch links to, lscpu (SGLang asks it for the processors), and a shell to look around with. */
+const debianPackages = [
+  'base-files',
+  'busybox-static',
+  'libc6',
+  'libgcc-s1',
+  'libstdc++6',
+  'libgomp1',
+  'python3.11',
+  'python3',
+  'util-linux',
+];
 
 function python(mmdebstrap: string): ImageBuild {
   const inputs = hashInputs(['images/python/*'], debianPackages);
