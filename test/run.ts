@@ -25,7 +25,7 @@ for (const suite of suites.filter((each) => (wanted.length > 0 ? wanted.includes
   const run = spawnSync(process.execPath, [join(root, 'node_modules/mocha/bin/mocha.js'), ...mochaArgs, ...files], {
     cwd: root,
     stdio: 'inherit',
-    env: { ...process.env, R2R_TEST_TOTALS: totalsFile },
+    env: { ...process.env, ...suite.env, R2R_TEST_TOTALS: totalsFile },
   });
   console.log(`# ${suite.name}: ${Math.round((Date.now() - started) / 1000)} s, exit ${run.status ?? run.signal ?? 'unknown'}`);
   if (run.status !== 0) failedToRun = true;

@@ -4,6 +4,8 @@ export interface Suite {
   readonly about: string;
   readonly files: readonly string[];
   readonly ignore?: readonly string[];
+  /** Environment variables of its process. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Whether `npm test` runs it; the others are run by their own script. */
   readonly byDefault: boolean;
 }
@@ -20,5 +22,11 @@ export const suites: readonly Suite[] = [
   },
   { name: 'e2e', about: 'a real single-node cluster with real pods', files: ['test/e2e/**/*.test.ts'], byDefault: true },
   { name: 'sglang', about: 'a real SGLang server on CPU', files: ['test/sglang-live/**/*.test.ts'], byDefault: false },
-  { name: 'long', about: 'full-size soaks, kills and fuzzing', files: ['test/long/**/*.test.ts'], byDefault: false },
+  {
+    name: 'long',
+    about: 'the property tests at twenty times their size',
+    files: ['test/router/exactness.test.ts', 'test/kube/work-queue.test.ts', 'test/long/**/*.test.ts'],
+    env: { R2R_TEST_SCALE: '20' },
+    byDefault: false,
+  },
 ];

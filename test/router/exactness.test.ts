@@ -6,6 +6,7 @@ import { Slm } from '../../src/router/slm.ts';
 import { entropyScorer, slmStrategy, thresholdStrategy, type Strategy } from '../../src/router/strategy.ts';
 import { llmTokens, routedTokens, type LoopInput } from '../../src/router/token-loop.ts';
 import type { EmittedToken, LoopEnd } from '../../src/router/token.ts';
+import { bounded, scale } from '../scale.ts';
 import { reference } from './reference.ts';
 import { ScriptedEngine } from './scripted-engine.ts';
 import { scriptedLlm, scriptedSlm, vocabSize } from './scripted-models.ts';
@@ -113,7 +114,7 @@ async function collect(
 }
 
 describe('exactness of the token loop', function () {
-  this.timeout(120_000);
+  this.timeout(120_000 * scale);
 
   it('emits the tokens and sources of one-token-at-a-time routing, whatever the block length, concurrency and passing failures', async () => {
     await fc.assert(
@@ -124,7 +125,7 @@ describe('exactness of the token loop', function () {
         for (const [index, prompt] of given.prompts.entries()) assert.deepEqual(runs[index], expected(prompt, new Set()));
         await pool.close();
       }),
-      { numRuns: 700, interruptAfterTimeLimit: 40_000, markInterruptAsFailure: false },
+      bounded(700, 40_000),
     );
   });
 
@@ -144,7 +145,7 @@ describe('exactness of the token loop', function () {
         }
         await pool.close();
       }),
-      { numRuns: 250, interruptAfterTimeLimit: 25_000, markInterruptAsFailure: false },
+      bounded(250, 25_000),
     );
     assert.ok(fallbacks > 0, 'the outages were felt');
   });
@@ -176,7 +177,7 @@ describe('exactness of the token loop', function () {
         assert.equal(inFlight(), 0);
         await pool.close();
       }),
-      { numRuns: 300, interruptAfterTimeLimit: 20_000, markInterruptAsFailure: false },
+      bounded(300, 20_000),
     );
     assert.ok(cancelled > 100, `${cancelled} runs were cut short`);
   });
