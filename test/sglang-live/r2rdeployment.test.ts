@@ -26,11 +26,20 @@ const problems = readFileSync(join(root, 'examples/models/problems/held-out.json
   .split('\n', 5)
   .map((line) => JSON.parse(line) as Problem);
 
+/** Not every answer of these models is right, and rounding may turn one; most are, and both models have spoken. */
+function assertSane(answers: readonly Answer[]): void {
+  const right = answers.filter(({ text }, index) => isRight(text, String(problems[index]?.answer)));
+  assert.ok(right.length >= 3, `${right.length} of ${problems.length} right: ${JSON.stringify(answers)}`);
+  for (const { llmRatio, degraded } of answers) {
+    assert.ok(llmRatio > 0 && llmRatio < 1, `LLM ratio ${llmRatio}`);
+    assert.equal(degraded, false);
+  }
+}
+
 describe('an R2RDeployment whose pods run a real SGLang', function () {
   this.timeout(600_000);
   let env: Environment;
   let namespace: Namespace;
-  let answers: Answer[];
 
   before(async function () {
     this.timeout(45 * 60_000);
@@ -78,22 +87,19 @@ describe('an R2RDeployment whose pods run a real SGLang', function () {
   it('answers held-out problems through its Service, mostly right, with tokens of both models', async () => {
     await using forward = await portForward(env.cluster, namespace.name, `service/${name}`, 80);
     const endpoint = { baseURL: `${forward.url}/v1`, model: name };
-    answers = [];
+    const answers: Answer[] = [];
     for (const { question } of problems) answers.push(await ask(endpoint, question, () => undefined, false));
     for (const { llmRatio, tokens, seconds } of answers) {
       progress(`${tokens} tokens, LLM ratio ${llmRatio.toFixed(3)}, ${(tokens / seconds).toFixed(0)} tokens/s`);
     }
-    const right = answers.filter(({ text }, index) => isRight(text, String(problems[index]?.answer)));
-    assert.ok(right.length >= 3, `${right.length} of ${problems.length} right: ${JSON.stringify(answers)}`);
-    const ratios = answers.map(({ llmRatio }) => llmRatio);
-    assert.ok(ratios.some((ratio) => ratio > 0) && ratios.every((ratio) => ratio < 1), `LLM ratios ${ratios.join(', ')}`);
-    assert.ok(answers.every(({ degraded }) => !degraded));
+    assertSane(answers);
   });
 
-  it('says the same again', async () => {
+  it('answers them again all at once, out of the prefix cache', async () => {
     await using forward = await portForward(env.cluster, namespace.name, `service/${name}`, 80);
-    const again = await ask({ baseURL: `${forward.url}/v1`, model: name }, problems[0]!.question, () => undefined, false);
-    assert.equal(again.text, answers[0]?.text);
+    const endpoint = { baseURL: `${forward.url}/v1`, model: name };
+    const answers = await Promise.all(problems.map(({ question }) => ask(endpoint, question, () => undefined, false)));
+    assertSane(answers);
   });
 
   it('leaves nothing behind when it is deleted', async () => {
