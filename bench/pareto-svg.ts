@@ -33,10 +33,10 @@ export function paretoSvg(title: string, points: readonly ParetoPoint[]): string
   const marks = sorted.flatMap((point) => {
     const alone = point.strategy !== 'entropy';
     const label = alone ? point.strategy.toUpperCase() : (point.threshold ?? '').toString();
-    const above = point.strategy === 'llm' ? -10 : 20;
+    const left = point.strategy === 'llm';
     return [
       `<circle cx="${x(point.llmShare)}" cy="${y(point.accuracy)}" r="5" class="${alone ? 'alone' : 'routed'}"/>`,
-      `<text x="${x(point.llmShare) + (point.strategy === 'llm' ? -6 : 8)}" y="${y(point.accuracy) + (alone ? above - 4 : 16)}" class="${point.strategy === 'llm' ? 'end' : ''}">${label}</text>`,
+      `<text x="${x(point.llmShare) + (left ? -8 : 8)}" y="${y(point.accuracy) + 18}"${left ? ' class="end"' : ''}>${label}</text>`,
     ];
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size.width} ${size.height}" role="img" aria-label="${title}">

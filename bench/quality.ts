@@ -187,7 +187,7 @@ writeFileSync(
 );
 writeFileSync(
   join(root, 'docs/quality.svg'),
-  paretoSvg(`Tiny models, ${problems.length} held-out problems: accuracy by entropy threshold (nats)`, rows),
+  paretoSvg(`Accuracy by entropy threshold (nats), ${problems.length} held-out problems`, rows),
 );
 for (const { threshold, accuracy, llmShare } of below)
   console.error(
