@@ -7,8 +7,8 @@ import { HttpError } from './http-error.ts';
 import type { HttpExchange } from './http-exchange.ts';
 import { throwIfFailed } from './native-answer.ts';
 import { chatLogprobs, envelope, finishFields, lastHiddenState, metadata, usage } from './openai-answer.ts';
-import { asOpenAiError, checkBody, readOptions, samplingOf, type OpenAiOptions } from './openai-request.ts';
-import { isObject, type JsonObject } from './request-contract.ts';
+import { asOpenAiError, chatSchema, readBody, readOptions, samplingOf, type OpenAiOptions } from './openai-request.ts';
+import { isObject, type JsonObject } from './json-object.ts';
 
 const roles = ['user', 'system', 'assistant', 'tool', 'function', 'developer'];
 
@@ -28,11 +28,9 @@ function contentText(content: unknown, role: string, index: number): string {
 }
 
 function readMessages(body: JsonObject): ChatMessage[] {
-  const { messages } = body;
-  if (!Array.isArray(messages)) throw HttpError.invalidBody('body.messages: Input should be a valid list');
+  const messages = body['messages'] as readonly JsonObject[];
   if (messages.length === 0) throw HttpError.openai('Messages cannot be empty.');
-  return messages.map((message: unknown, index) => {
-    if (!isObject(message)) throw HttpError.invalidBody(`body.messages.${index}: Input should be a valid dictionary`);
+  return messages.map((message, index) => {
     const { role, content } = message;
     if (typeof role !== 'string' || !roles.includes(role.toLowerCase()))
       throw HttpError.invalidBody(`body.messages.${index}.role: Input should be one of ${roles.join(', ')}`);
@@ -72,7 +70,7 @@ function plan(context: EngineContext, body: JsonObject, options: OpenAiOptions):
 /** `POST /v1/chat/completions`. */
 export async function chatCompletions(context: EngineContext, exchange: HttpExchange): Promise<void> {
   try {
-    const body = checkBody(await exchange.json(), exchange.contentType, 'messages');
+    const body = await readBody(exchange, chatSchema);
     const options = readOptions(body);
     const planned = plan(context, body, options);
     if (options.stream) await streamed(context, exchange, planned, options);

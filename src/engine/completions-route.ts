@@ -6,8 +6,8 @@ import { HttpError } from './http-error.ts';
 import type { HttpExchange } from './http-exchange.ts';
 import { throwIfFailed } from './native-answer.ts';
 import { completionLogprobs, envelope, finishFields, lastHiddenState, metadata, usage } from './openai-answer.ts';
-import { asOpenAiError, checkBody, readOptions, samplingOf, type OpenAiOptions } from './openai-request.ts';
-import type { JsonObject } from './request-contract.ts';
+import { asOpenAiError, completionSchema, readBody, readOptions, samplingOf, type OpenAiOptions } from './openai-request.ts';
+import type { JsonObject } from './json-object.ts';
 
 interface CompletionOptions extends OpenAiOptions {
   readonly echo: boolean;
@@ -35,7 +35,7 @@ function plan(context: EngineContext, body: JsonObject, options: CompletionOptio
 /** `POST /v1/completions`. */
 export async function completions(context: EngineContext, exchange: HttpExchange): Promise<void> {
   try {
-    const body = checkBody(await exchange.json(), exchange.contentType, 'prompt');
+    const body = await readBody(exchange, completionSchema);
     const samples = typeof body['n'] === 'number' ? Math.max(body['n'], 1) : 1;
     const options = { ...readOptions(body), echo: body['echo'] === true, samples };
     const planned = plan(context, body, options);

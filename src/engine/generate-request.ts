@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Tokenizer } from '../model/tokenizer.ts';
 import { HttpError } from './http-error.ts';
 import type { SequenceRequest } from './messages.ts';
-import type { JsonObject } from './request-contract.ts';
+import type { JsonObject } from './json-object.ts';
 import { checkLength, parseSampling, type SamplingLimits } from './sampling-request.ts';
 
 /** What requests are checked against. */

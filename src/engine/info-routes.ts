@@ -2,7 +2,7 @@ import type { EngineContext } from './engine-context.ts';
 import { newRequestId, planGenerate } from './generate-request.ts';
 import { HttpError } from './http-error.ts';
 import type { HttpExchange } from './http-exchange.ts';
-import { isObject } from './request-contract.ts';
+import { isObject } from './json-object.ts';
 import { embeddingPlan, serverInfo, sglangVersion } from './server-info.ts';
 
 type Route = (context: EngineContext, exchange: HttpExchange) => Promise<void> | void;

@@ -1,5 +1,8 @@
 import { HttpError } from './http-error.ts';
-import { isObject, type JsonObject } from './request-contract.ts';
+import type { HttpExchange } from './http-exchange.ts';
+import { isObject, type JsonObject } from './json-object.ts';
+import * as lax from './lax-schema.ts';
+import type { LaxSchema } from './lax-schema.ts';
 
 /** Reads the fields that chat and plain completions share. Throws `HttpError` with OpenAI's shape for what cannot be done. */
 export interface OpenAiOptions {
@@ -57,11 +60,60 @@ export function asOpenAiError(error: unknown): unknown {
   return isObject(error.body) && 'object' in error.body ? error : HttpError.openai(error.message, error.status);
 }
 
-/** Checks the content type and that the body is an object with `field`. */
-export function checkBody(body: unknown, contentType: string, field: string): JsonObject {
-  if (contentType !== 'application/json')
+const stops = lax.oneOf(lax.string, lax.listOf(lax.string));
+const shared: LaxSchema['fields'] = {
+  model: lax.string,
+  stream: lax.boolean,
+  stream_options: lax.object,
+  return_hidden_states: lax.oneOf(lax.boolean, lax.string),
+  temperature: lax.float,
+  top_p: lax.float,
+  top_k: lax.integer,
+  min_p: lax.float,
+  repetition_penalty: lax.float,
+  frequency_penalty: lax.float,
+  presence_penalty: lax.float,
+  max_tokens: lax.integer,
+  min_tokens: lax.integer,
+  n: lax.integer,
+  seed: lax.integer,
+  stop: stops,
+  stop_token_ids: lax.listOf(lax.integer),
+  logit_bias: lax.object,
+  ignore_eos: lax.boolean,
+  skip_special_tokens: lax.boolean,
+  no_stop_trim: lax.boolean,
+  response_format: lax.object,
+  rid: stops,
+};
+
+export const chatSchema: LaxSchema = {
+  fields: {
+    ...shared,
+    messages: lax.listOf(lax.object),
+    max_completion_tokens: lax.integer,
+    logprobs: lax.boolean,
+    top_logprobs: lax.integer,
+    chat_template_kwargs: lax.object,
+    tools: lax.listOf(lax.object),
+  },
+  required: ['messages'],
+};
+
+export const completionSchema: LaxSchema = {
+  fields: {
+    ...shared,
+    prompt: lax.oneOf(lax.listOf(lax.integer), lax.listOf(lax.listOf(lax.integer)), lax.string, lax.listOf(lax.string)),
+    logprobs: lax.integer,
+    echo: lax.boolean,
+  },
+  required: ['prompt'],
+};
+
+/** Checks the content type and reads the body. */
+export async function readBody(exchange: HttpExchange, schema: LaxSchema): Promise<JsonObject> {
+  const body = await exchange.json();
+  if (exchange.contentType !== 'application/json')
     throw HttpError.invalidBody("header content-type: Unsupported Media Type: Only 'application/json' is allowed");
-  if (!isObject(body)) throw HttpError.invalidBody('body: Input should be a valid dictionary');
-  if (body[field] === undefined) throw HttpError.invalidBody(`body.${field}: Field required`);
-  return body;
+  return lax.readLax(body, schema);
 }

@@ -1,11 +1,6 @@
 import { HttpError } from './http-error.ts';
-
-/** A JSON object as it came, its fields not yet looked at. */
-export type JsonObject = Readonly<Record<string, unknown>>;
-
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
+import { isObject, type JsonObject } from './json-object.ts';
+import * as lax from './lax-schema.ts';
 
 /** What a value is, in the words SGLang's schema checker uses. */
 function describe(value: unknown): string {
@@ -119,26 +114,34 @@ const requestFields: Readonly<Record<string, Check>> = {
   return_flat_raw_top_logprobs_b64: boolean,
 };
 
-/** Fields whose type is checked before anything else, with the web framework's error. */
-function checkBody(body: unknown): JsonObject {
-  if (!isObject(body))
-    throw HttpError.invalidBody('1 validation error: body: Input should be a dictionary or an instance of GenerateReqInput');
-  const { text, input_ids: ids, sampling_params: sampling, rid } = body;
-  const strings = (value: unknown) => isString(value) || (Array.isArray(value) && value.every(isString));
-  for (const [name, value] of Object.entries({ text, rid })) {
-    if (value !== undefined && value !== null && !strings(value))
-      throw HttpError.invalidBody(`${name}: Input should be a valid string or a list of strings`);
-  }
-  if (ids !== undefined && ids !== null) {
-    if (!Array.isArray(ids)) throw HttpError.invalidBody('input_ids: must be list or null');
-    const rows = Array.isArray(ids[0]) ? ids : [ids];
-    if (!rows.every((row) => Array.isArray(row) && row.every(Number.isInteger)))
-      throw HttpError.invalidBody('input_ids: contains non-int64 element');
-  }
-  if (sampling !== undefined && sampling !== null && !isObject(sampling) && !(Array.isArray(sampling) && sampling.every(isObject))) {
-    throw HttpError.invalidBody('sampling_params: Input should be a valid dictionary or a list of them');
-  }
-  return body;
+const booleans = lax.oneOf(lax.boolean, lax.listOf(lax.boolean));
+const integers = lax.oneOf(lax.integer, lax.listOf(lax.integer));
+const strings = lax.oneOf(lax.string, lax.listOf(lax.string));
+/** What the web framework checks before the contract is looked at. */
+const framework: lax.LaxSchema = {
+  fields: {
+    rid: strings,
+    text: strings,
+    sampling_params: lax.oneOf(lax.object, lax.listOf(lax.object)),
+    stream: lax.boolean,
+    return_logprob: booleans,
+    logprob_start_len: integers,
+    top_logprobs_num: integers,
+    token_ids_logprob: lax.oneOf(lax.listOf(lax.integer), lax.listOf(lax.listOf(lax.integer))),
+    // "last" passes here and fails the contract
+    return_hidden_states: lax.oneOf(booleans, lax.string),
+    return_text_in_logprobs: lax.boolean,
+    return_prompt_token_ids: lax.boolean,
+  },
+  notNull: ['stream', 'return_hidden_states', 'return_text_in_logprobs', 'return_prompt_token_ids'],
+};
+
+function checkInputIds(ids: unknown): void {
+  if (ids === undefined || ids === null) return;
+  if (!Array.isArray(ids)) throw HttpError.invalidBody('input_ids: must be list or null');
+  const rows: readonly unknown[] = Array.isArray(ids[0]) ? ids : [ids];
+  if (!rows.every((row) => Array.isArray(row) && row.every(Number.isInteger)))
+    throw HttpError.invalidBody('input_ids: contains non-int64 element');
 }
 
 /**
@@ -146,7 +149,9 @@ function checkBody(body: unknown): JsonObject {
  * `sampling_params`. Throws `HttpError`.
  */
 export function checkGenerateContract(body: unknown): JsonObject {
-  const object = checkBody(body);
+  lax.readLax(body, framework);
+  const object = body as JsonObject;
+  checkInputIds(object['input_ids']);
   for (const [key, check] of Object.entries(requestFields)) {
     const value = object[key];
     if (value !== undefined && value !== null) check(value);

@@ -1,6 +1,6 @@
 import type { Tokenizer } from '../model/tokenizer.ts';
 import { HttpError } from './http-error.ts';
-import type { JsonObject } from './request-contract.ts';
+import type { JsonObject } from './json-object.ts';
 import type { SamplingParams } from './sampling-params.ts';
 
 const maxStops = 32;

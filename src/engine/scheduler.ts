@@ -200,7 +200,8 @@ export class Scheduler {
     penalize(logits, sampling, sequence.counts, sequence.stopIds, sequence.output.length);
     const token = sample(logits, sampling, sequence.random);
     if (logprobs) {
-      if (sampling.temperature !== 1)
+      // a choice of one is greedy, and greedy log-probabilities are not tempered
+      if (sampling.topK > 1)
         for (let index = 0; index < logits.length; index++) logits[index] = (logits[index] ?? 0) / sampling.temperature;
       logSoftmax(logits);
       sequence.logprobs.push(describe(logits, token, logprobs.topCount, logprobs.tokenIds));
