@@ -13,11 +13,14 @@ export interface ReadinessFacts {
   readonly slmReady: boolean;
   readonly llmAvailable: boolean;
   readonly llmEverAvailable: boolean;
+  /** Since this router started. */
+  readonly upMs: number;
 }
 
 /**
- * A router is ready when a request would be answered as configured: the SLM is up, the configuration is there, and the LLM could be
- * reached. The LLM may go away again where the policy is to fall back on the SLM.
+ * A router is ready when a request would be answered as configured: the SLM is up, the configuration is there, and the LLM takes calls.
+ * Where the policy is to fall back on the SLM, the LLM may go away again, and a router that starts meanwhile waits for it no longer than
+ * a request would.
  */
 export function readiness(facts: ReadinessFacts): Readiness {
   const waitingFor: string[] = [];
@@ -25,8 +28,9 @@ export function readiness(facts: ReadinessFacts): Readiness {
   if (!facts.config) waitingFor.push('its configuration');
   if (!facts.slmReady) waitingFor.push('the SLM server');
   if (facts.config && facts.config.strategy !== 'slm') {
-    const llmOk = facts.config.onLLMUnavailable === 'UseSLM' ? facts.llmEverAvailable : facts.llmAvailable;
-    if (!llmOk) waitingFor.push('an LLM replica that takes calls');
+    const { onLLMUnavailable, llmTimeoutSeconds } = facts.config;
+    const slmMayStepIn = onLLMUnavailable === 'UseSLM' && (facts.llmEverAvailable || facts.upMs >= llmTimeoutSeconds * 1000);
+    if (!facts.llmAvailable && !slmMayStepIn) waitingFor.push('an LLM replica that takes calls');
   }
   return { ready: waitingFor.length === 0, waitingFor };
 }

@@ -39,13 +39,15 @@ export interface RouterOptions {
   readonly adminPort?: number;
   /** How long requests are still taken after `/ready` has said no, so that everybody has heard of it. @default 5_000 */
   readonly drainDelayMs?: number;
-  /** How long requests in flight may take to finish after that. @default 600_000 */
+  /** How long requests in flight may take to finish after that. The pod's grace period is 600 s, the last of it the engine's. @default 540_000 */
   readonly drainTimeoutMs?: number;
   /** How often the LLM replicas' load is read. @default 5_000 */
   readonly loadEveryMs?: number;
   /** Largest request body. @default 8 MiB */
   readonly maxBodyBytes?: number;
   readonly metrics?: RouterMetrics;
+  /** Milliseconds that only go forward. @default performance.now */
+  readonly now?: () => number;
 }
 
 /** A router that serves. */
@@ -64,7 +66,8 @@ export interface RunningRouter {
  * @throws VocabularyError, ModelError for a folder that cannot be read, or the system's error for a taken address
  */
 export async function startRouter(options: RouterOptions): Promise<RunningRouter> {
-  const { log } = options;
+  const { log, now = () => performance.now() } = options;
+  const startedAt = now();
   const [slmTokenizer, llmTokenizer, slmFacts, llmFacts] = await Promise.all([
     loadTokenizer(options.slmModelPath),
     loadTokenizer(options.llmModelPath),
@@ -124,6 +127,7 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
       slmReady: watch.ready,
       llmAvailable: pool.available,
       llmEverAvailable: pool.everAvailable,
+      upMs: now() - startedAt,
     });
   const status = (): RouterStatus => ({
     configDigest: inForce?.digest ?? '',
@@ -173,7 +177,7 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
   const stop = async (): Promise<boolean> => {
     log.info({ inFlight: metrics.requestsInFlight }, 'draining: not ready any more');
     await sleep(options.drainDelayMs ?? 5_000);
-    const whole = await api.close(options.drainTimeoutMs ?? 600_000);
+    const whole = await api.close(options.drainTimeoutMs ?? 540_000);
     if (!whole) log.warn({}, 'requests were cut: they outlasted the drain timeout');
     unsubscribeConfig();
     unsubscribeEndpoints();

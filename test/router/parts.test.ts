@@ -136,13 +136,23 @@ describe('readiness', () => {
     llmTimeoutSeconds: 1,
     drainingPodUIDs: [],
   };
-  const facts = { stopping: false, config, slmReady: true, llmAvailable: true, llmEverAvailable: true };
+  const facts = { stopping: false, config, slmReady: true, llmAvailable: true, llmEverAvailable: true, upMs: 999 };
+  const neverAvailable = { llmAvailable: false, llmEverAvailable: false };
   for (const [what, change, ready] of [
     ['everything is there', {}, true],
     ['the LLM went away and the SLM may step in', { llmAvailable: false }, true],
-    ['the LLM was never there', { llmAvailable: false, llmEverAvailable: false }, false],
+    ['the LLM was never there and the SLM may step in, but not yet', neverAvailable, false],
+    ['the LLM was not there for its timeout and the SLM may step in', { ...neverAvailable, upMs: 1000 }, true],
+    ...(['Wait', 'Fail'] as const).map(
+      (onLLMUnavailable) =>
+        [
+          `the LLM was never there and the policy is ${onLLMUnavailable}`,
+          { ...neverAvailable, upMs: 1e9, config: { ...config, onLLMUnavailable } },
+          false,
+        ] as const,
+    ),
     ['the LLM went away and nobody may step in', { llmAvailable: false, config: { ...config, onLLMUnavailable: 'Wait' as const } }, false],
-    ['no LLM is needed', { llmAvailable: false, llmEverAvailable: false, config: { ...config, strategy: 'slm' as const } }, true],
+    ['no LLM is needed', { ...neverAvailable, config: { ...config, strategy: 'slm' as const } }, true],
     ['the SLM is away', { slmReady: false }, false],
     ['no configuration came yet', { config: undefined }, false],
     ['it is stopping', { stopping: true }, false],
