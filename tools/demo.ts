@@ -10,6 +10,7 @@ import type { R2RDeployment } from '../src/api/r2rdeployment.ts';
 import { ensureCluster } from '../test/cluster/cluster.ts';
 import type { Cluster } from '../test/cluster/cluster.ts';
 import { buildableImages, loadImages } from '../test/cluster/images.ts';
+import { until } from '../test/cluster/progress.ts';
 import { ask, isRight } from './demo/conversation.ts';
 import { portForward } from './demo/port-forward.ts';
 import { progressLine, waitUntilReady } from './demo/readiness.ts';
@@ -49,10 +50,16 @@ function heldOutProblems(): Problem[] {
 async function install(cluster: Cluster): Promise<void> {
   await cluster.kubectl(['apply', '--server-side', '--force-conflicts', '--filename', '-'], { input: installManifest() });
   await cluster.kubectl(['wait', '--for=condition=Established', 'crd/r2rdeployments.r2r.dev', '--timeout=60s']);
-  await cluster.kubectl(['rollout', 'status', 'deployment/r2r-operator', '--namespace=r2r-system', '--timeout=180s']);
+  // an earlier demo's operator may run older code under the same tag
+  if (cluster.isLocal) await cluster.kubectl(['rollout', 'restart', 'deployment/r2r-operator', '--namespace=r2r-system']);
+  await cluster.kubectl(['rollout', 'status', 'deployment/r2r-operator', '--namespace=r2r-system', '--timeout=180s'], {
+    timeoutMs: 200_000,
+  });
 }
 
+/** A demo starts afresh: what an earlier one left is removed. */
 async function createNamespace(cluster: Cluster): Promise<void> {
+  await cluster.kubectl(['delete', 'namespace', namespace, '--ignore-not-found', '--timeout=120s'], { timeoutMs: 130_000 });
   const manifest = stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
   await cluster.kubectl(['apply', '--filename', '-'], { input: manifest });
 }
@@ -87,6 +94,16 @@ async function converse(cluster: Cluster, deployment: R2RDeployment): Promise<vo
   say(`\n${right} of ${questions} right.`);
 }
 
+/** The operator writes routing numbers when it next asks the routers, at most 15 s later. */
+async function showRouting(cluster: Cluster, name: string): Promise<void> {
+  const look = async (): Promise<boolean> => {
+    const live = JSON.parse(await cluster.kubectl(['get', 'r2r', name, '--namespace', namespace, '--output', 'json'])) as R2RDeployment;
+    return live.status?.routing !== undefined;
+  };
+  await until('routing numbers in the status', 60_000, look, 1_000);
+  say(`\n$ kubectl get r2r\n${await cluster.kubectl(['get', 'r2r', '--namespace', namespace])}`);
+}
+
 function lookAround(cluster: Cluster, name: string): void {
   const kubectl = cluster.kubeconfig ? `${cluster.kubectlPath} --kubeconfig ${cluster.kubeconfig}` : `kubectl --context ${cluster.context}`;
   step('Look around');
@@ -96,14 +113,14 @@ function lookAround(cluster: Cluster, name: string): void {
       'k get r2r --output wide          # what you saw above, live',
       `k describe r2r ${name}           # conditions and events`,
       'k get pods,services,deployments  # the children',
-      `k patch r2r ${name} --type merge --patch '{"spec":{"router":{"threshold":0.2}}}'   # more LLM, no restart`,
+      `k patch r2r ${name} --type merge --patch '{"spec":{"router":{"threshold":0.2}}}'   # more of the LLM, no restart`,
       `k port-forward service/${name} 8080:80   # then: curl localhost:8080/v1/chat/completions -H 'content-type: application/json' \\`,
       `    -d '{"model":"${name}","messages":[{"role":"user","content":"..."}]}'`,
       '',
       'Remove everything:',
       ...(cluster.isLocal
         ? ['npm run cluster -- down']
-        : [`k delete namespace ${namespace} r2r-system; k delete crd r2rdeployments.r2r.dev`]),
+        : [`k delete namespace ${namespace}`, 'npm run synth && k delete -f dist/install.yaml']),
     ].join('\n'),
   );
 }
@@ -139,6 +156,7 @@ async function main(argv: readonly string[]): Promise<void> {
   say(`\n$ kubectl get r2r\n${await cluster.kubectl(['get', 'r2r', '--namespace', namespace])}`);
   step('Three problems the models have never seen');
   await converse(cluster, deployment);
+  await showRouting(cluster, deployment.metadata.name);
   lookAround(cluster, deployment.metadata.name);
   say(`\nThe demo took ${Math.round((Date.now() - started) / 1000)} s.`);
 }

@@ -27,6 +27,8 @@ const service = z.object({
     .describe('Annotations of the endpoint Service, for example for a cloud load balancer.'),
 });
 
+const api = z.object({ service: service.prefault({}).describe('The endpoint Service.') });
+
 const networkPolicy = z
   .object({
     enabled: z
@@ -53,7 +55,7 @@ export const specSchema = z.object({
   slm: slmSchema.describe('The small model: drafts every token.'),
   llm: llmSchema.describe('The large model: supplies the tokens where the small one would go astray.'),
   router: routerSchema.prefault({}).describe('The router beside each SLM: decides token by token.'),
-  service: service.prefault({}).describe('The endpoint for clients.'),
+  api: api.prefault({}).describe('The endpoint for clients.'),
   networkPolicy: networkPolicy.prefault({}).describe('Who may connect to the pods.'),
 });
 

@@ -76,6 +76,7 @@ export async function operator(argv: readonly string[]): Promise<void> {
     routers,
     logger,
     metrics,
+    registry,
     concurrency,
     render: {
       routerImage: values['router-image'],

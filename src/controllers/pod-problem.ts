@@ -71,7 +71,8 @@ function configProblem(status: ContainerStatus): Problem | undefined {
 }
 
 function crashProblem(status: ContainerStatus): Problem | undefined {
-  const ended = status.state?.terminated ?? status.lastState?.terminated;
+  // a container that has started since is not ready for another reason than its last crash
+  const ended = status.state?.terminated ?? (status.started ? undefined : status.lastState?.terminated);
   if (status.ready || !ended || ended.exitCode === 0) return undefined;
   const why =
     ended.reason === 'OOMKilled' ? 'it was killed for memory (OOMKilled)' : lastWords(ended.message) || `exit code ${ended.exitCode}`;

@@ -1,6 +1,8 @@
+import type { Registry } from 'prom-client';
 import { Controller, anyChange, beyondStatus } from '../kube/index.ts';
 import type { EventRecorder, KubeClient, KubeMetrics, Logger, Manager } from '../kube/index.ts';
 import type { RenderOptions } from '../manifests/index.ts';
+import { OperatorMetrics } from './metrics.ts';
 import { instanceKey, makeCaches, r2rDeployments } from './caches.ts';
 import { R2RDeploymentReconciler } from './r2rdeployment-reconciler.ts';
 import type { RouterClient } from './router-client.ts';
@@ -12,6 +14,8 @@ export interface R2RDeploymentControllerOptions {
   readonly render: RenderOptions;
   readonly logger: Logger;
   readonly metrics: KubeMetrics;
+  /** Where the operator's own metrics are registered. */
+  readonly registry: Registry;
   /** Deployments reconciled at the same time. */
   readonly concurrency: number;
 }
@@ -19,7 +23,8 @@ export interface R2RDeploymentControllerOptions {
 /** Adds the controller for R2RDeployments, with the informers it reads, to a manager. */
 export function addR2RDeploymentController(manager: Manager, options: R2RDeploymentControllerOptions): Controller {
   const caches = makeCaches(manager);
-  const reconciler = new R2RDeploymentReconciler({ ...options, caches });
+  const operatorMetrics = new OperatorMetrics(options.registry, () => caches.r2r.list());
+  const reconciler = new R2RDeploymentReconciler({ ...options, caches, operatorMetrics });
   const { logger, metrics, concurrency } = options;
   const controller = new Controller({
     name: 'r2rdeployment',

@@ -5,16 +5,17 @@ import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import type { R2RDeploymentStatus } from '../api/r2rdeployment-status.ts';
 import { revisionOf, templateKey } from '../api/revision.ts';
 import { routerConfigDigest } from '../api/router-config.ts';
-import { ensureStatus } from '../kube/index.ts';
-import type { EventRecorder, KubeClient, Live, ObjectKey, ReconcileContext, ResourceType, Result } from '../kube/index.ts';
-import { OverlayError, endpointService, podTemplates, revisionChildren, routerConfig, templateRecord } from '../manifests/index.ts';
+import { ensureStatus, keyOf, keyString } from '../kube/index.ts';
+import type { EventRecorder, KubeClient, Live, ObjectKey, ReconcileContext, Result } from '../kube/index.ts';
+import { OverlayError, endpointService, routerConfig } from '../manifests/index.ts';
 import type { PodTemplates, RenderOptions } from '../manifests/index.ts';
-import { tiedToAccount } from './account.ts';
 import { childrenOf, r2rDeployments } from './caches.ts';
 import type { Caches } from './caches.ts';
 import { ChildInTheWayError, ChildRefusedError, applyChild, retireRevision } from './children.ts';
 import type { AppliedChild } from './children.ts';
+import type { OperatorMetrics } from './metrics.ts';
 import type { Problem } from './pod-problem.ts';
+import { RevisionApplier } from './revision-applier.ts';
 import { noteChanges, noteChild } from './notes.ts';
 import { rolloutStep } from './rollout.ts';
 import type { RolloutStep } from './rollout.ts';
@@ -28,6 +29,7 @@ export interface ReconcilerOptions {
   readonly recorder: EventRecorder;
   readonly routers: RouterClient;
   readonly render: RenderOptions;
+  readonly operatorMetrics: OperatorMetrics;
   /** Wall clock, for transition times and for how often routing numbers are written. */
   readonly now?: () => Date;
 }
@@ -45,17 +47,22 @@ const routingWriteMs = 30_000;
  */
 export class R2RDeploymentReconciler {
   readonly #options: ReconcilerOptions;
-  /** When routing numbers were last written, by uid. Lost on a restart, which costs one early write. */
+  readonly #revisions: RevisionApplier;
+  /** When routing numbers were last written, by key. Lost on a restart, which costs one early write. */
   readonly #routingWritten = new Map<string, number>();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#revisions = new RevisionApplier(options);
   }
 
   readonly reconcile = async (key: ObjectKey, signal: AbortSignal, { logger }: ReconcileContext): Promise<Result | undefined> => {
     const { caches } = this.#options;
     const live = caches.r2r.get(key);
-    if (!live || live.metadata.deletionTimestamp) return undefined;
+    if (!live || live.metadata.deletionTimestamp) {
+      this.#routingWritten.delete(keyString(key));
+      return undefined;
+    }
 
     const parsed = specSchema.safeParse(live.spec);
     if (!parsed.success) {
@@ -67,14 +74,19 @@ export class R2RDeploymentReconciler {
       );
     }
     const deployment: Live<R2RDeployment> = { ...live, spec: parsed.data };
-    const templates = this.#templates(deployment);
-    if ('problem' in templates) return this.#stall(live, templates.problem, signal);
+    let templates: PodTemplates;
+    try {
+      templates = this.#revisions.templates(deployment);
+    } catch (error) {
+      if (!(error instanceof OverlayError)) throw error;
+      return this.#stall(live, { reason: reasons.specInvalid, message: error.message }, signal);
+    }
 
     const target = revisionOf(deployment.spec);
     let stalled: Problem | undefined;
     let applied: AppliedChild[] = [];
     try {
-      applied = await this.#applyRevision(deployment, target, templates, signal);
+      applied = await this.#revisions.apply(deployment, target, templates, signal);
     } catch (error) {
       if (error instanceof ChildInTheWayError) {
         logger.info({ reason: error.message }, 'waiting for garbage collection');
@@ -104,45 +116,6 @@ export class R2RDeploymentReconciler {
     return { requeueAfterMs: isTrue(status.conditions, 'Reconciling') ? pollMs.whileRollingOut : pollMs.steady };
   };
 
-  /** The templates pinned for this spec, or freshly rendered ones (ADR 1). */
-  #templates(deployment: Live<R2RDeployment>): PodTemplates | { readonly problem: Problem } {
-    const { caches, render } = this.#options;
-    const name = templateRecordName(deployment.metadata.name, templateKey(deployment.spec));
-    const record = caches.records.get({ namespace: deployment.metadata.namespace, name });
-    if (record?.data) return record.data as PodTemplates;
-    try {
-      return podTemplates(deployment, render);
-    } catch (error) {
-      if (!(error instanceof OverlayError)) throw error;
-      return { problem: { reason: reasons.specInvalid, message: error.message } };
-    }
-  }
-
-  async #applyRevision(
-    deployment: Live<R2RDeployment>,
-    revision: string,
-    templates: PodTemplates,
-    signal: AbortSignal,
-  ): Promise<AppliedChild[]> {
-    const { render } = this.#options;
-    const { slm, llm } = deployment.spec;
-    const input = { deployment, revision, templates, config: routerConfig(deployment), replicas: { slm: slm.replicas, llm: llm.replicas } };
-    const desired = [templateRecord(deployment, revision, templates), ...revisionChildren(input, render)];
-    const applied: AppliedChild[] = [];
-    let accountUid: string | undefined;
-    for (const manifest of desired) {
-      const child = await applyChild(this.#options, deployment, tiedToAccount(manifest, accountUid), signal);
-      if (child.object.kind === 'ServiceAccount') accountUid = child.object.metadata.uid;
-      noteChild(this.#options.recorder, deployment, child);
-      applied.push(child);
-    }
-    const wanted = new Set(desired.map(({ kind, metadata }) => `${kind}/${metadata.name}`));
-    const isLeftOver = ({ type, object }: { type: ResourceType; object: Live }): boolean =>
-      type.kind !== 'ControllerRevision' && !wanted.has(`${type.kind}/${object.metadata.name}`);
-    await retireRevision(this.#options, deployment, revision, isLeftOver, signal);
-    return applied;
-  }
-
   /** Moves the endpoint and takes old revisions down, as far as it is time for that. */
   async #rollOut(
     deployment: Live<R2RDeployment>,
@@ -160,7 +133,9 @@ export class R2RDeploymentReconciler {
       target,
       applied.map(({ object }) => object),
     );
-    let step = rolloutStep({ target, serving, revisions, probed: false });
+    if (serving && serving !== target) await this.#revisions.restore(deployment, serving, signal);
+    const wantsRouters = deployment.spec.slm.replicas > 0;
+    let step = rolloutStep({ target, wantsRouters, serving, revisions, probed: false });
     let probeProblem: string | undefined;
     if (step.probe) {
       const address = revisions.find(({ revision }) => revision === target)?.routerAddresses[0];
@@ -168,11 +143,13 @@ export class R2RDeploymentReconciler {
       probeProblem = address
         ? await routers.probe(address, model, deployment.spec.llm.replicas > 0, signal)
         : 'no router of the new revision has an address yet';
-      step = rolloutStep({ target, serving, revisions, probed: probeProblem === undefined });
+      this.#options.operatorMetrics.probes.inc({ result: probeProblem === undefined ? 'ok' : 'failed' });
+      step = rolloutStep({ target, wantsRouters, serving, revisions, probed: probeProblem === undefined });
     }
     try {
       const child = await applyChild(this.#options, deployment, endpointService(deployment, step.serve), signal);
       noteChild(this.#options.recorder, deployment, child);
+      if (serving && step.serve !== serving) this.#options.operatorMetrics.rollouts.inc();
     } catch (error) {
       if (!(error instanceof ChildRefusedError)) throw error;
       return { step, probeProblem, stalled: error.problem };
@@ -202,11 +179,11 @@ export class R2RDeploymentReconciler {
 
   /** Keeps the routing numbers of the status before until they are old enough to be written again. */
   #holdRouting(deployment: Live<R2RDeployment>, next: R2RDeploymentStatus): R2RDeploymentStatus {
-    const { uid } = deployment.metadata;
+    const key = keyString(keyOf(deployment));
     const nowMs = this.#now().getTime();
     const previous = deployment.status;
-    if (!previous?.routing || nowMs - (this.#routingWritten.get(uid) ?? -Infinity) >= routingWriteMs) {
-      if (next.routing) this.#routingWritten.set(uid, nowMs);
+    if (!previous?.routing || nowMs - (this.#routingWritten.get(key) ?? -Infinity) >= routingWriteMs) {
+      if (next.routing) this.#routingWritten.set(key, nowMs);
       return next;
     }
     const { llmRatio, tokensPerSecond, params } = previous.summary ?? {};

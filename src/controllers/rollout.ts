@@ -10,6 +10,8 @@ export interface RevisionState {
 export interface RolloutInput {
   /** The revision of the present spec. */
   readonly target: string;
+  /** Whether the spec asks for any router: without one there is nobody to answer a probe, and nobody to keep waiting. */
+  readonly wantsRouters: boolean;
   /** The revision that the endpoint Service selects now, if the Service exists. */
   readonly serving: string | undefined;
   /** Every revision with children in the cluster, and the target in any case. */
@@ -32,14 +34,14 @@ export interface RolloutStep {
  * Revisions are never mixed: the endpoint moves from one to the other in one write, after the new one answered a request end to end.
  * An old revision that serves nobody never holds the new one up, and a new one that does not come up never takes the old one down.
  */
-export function rolloutStep({ target, serving, revisions, probed }: RolloutInput): RolloutStep {
+export function rolloutStep({ target, wantsRouters, serving, revisions, probed }: RolloutInput): RolloutStep {
   const stateOf = (revision: string | undefined): RevisionState | undefined => revisions.find((each) => each.revision === revision);
   const ready = stateOf(target)?.complete ?? false;
   const nothingToKeep = serving === undefined || serving === target || stateOf(serving) === undefined;
-  const serve = nothingToKeep || (ready && probed) ? target : serving;
+  const serve = nothingToKeep || (ready && (probed || !wantsRouters)) ? target : serving;
   return {
     serve,
-    probe: !nothingToKeep && ready && !probed,
+    probe: !nothingToKeep && ready && wantsRouters && !probed,
     retire: revisions
       .filter(({ revision }) => revision !== target && revision !== serve)
       .map(({ revision, routerPods }) => ({ revision, what: routerPods > 0 ? ('routers' as const) : ('everything' as const) })),

@@ -1,4 +1,5 @@
 import { Agent, request } from 'undici';
+import { z } from 'zod';
 import { ports } from '../api/names.ts';
 import { routerStatusSchema } from '../api/router-status.ts';
 import type { RouterStatus } from '../api/router-status.ts';
@@ -8,8 +9,8 @@ export interface RouterClient {
   /** The router's status, or undefined when it does not answer in time or answers something else. */
   status(address: string, signal: AbortSignal): Promise<RouterStatus | undefined>;
   /**
-   * Sends one short chat request through a router to both models.
-   * @param viaLLM - the token must come from the LLM
+   * Sends one short chat request through a router: the SLM drafts a token, and the LLM supplies it.
+   * @param viaLLM - false: only the SLM is asked (the LLM is scaled to zero)
    * @returns undefined when it was answered rightly, else what went wrong
    */
   probe(address: string, model: string, viaLLM: boolean, signal: AbortSignal): Promise<string | undefined>;
@@ -42,7 +43,8 @@ export function routerClient(timeouts = { statusMs: 2_000, probeMs: 60_000 }): R
         model,
         messages: [{ role: 'user', content: 'ping' }],
         max_tokens: 1,
-        ...(viaLLM && { r2r: { strategy: 'llm' } }),
+        // entropy is never below 0, so every drafted token goes to the LLM
+        r2r: viaLLM ? { strategy: 'entropy', threshold: 0 } : { strategy: 'slm' },
       };
       try {
         const answer = await request(url(address, ports.router, '/v1/chat/completions'), {
@@ -54,8 +56,10 @@ export function routerClient(timeouts = { statusMs: 2_000, probeMs: 60_000 }): R
         });
         const text = await answer.body.text();
         if (answer.statusCode !== 200) return `the probe request was answered with ${answer.statusCode}: ${text.slice(0, 300)}`;
-        if (isDegraded(JSON.parse(text))) return 'the probe request was answered without the LLM';
-        return undefined;
+        const expected = viaLLM ? 'llm' : 'slm';
+        return tokensFrom(JSON.parse(text), expected) > 0
+          ? undefined
+          : `the probe request was answered without the ${expected.toUpperCase()}`;
       } catch (error) {
         signal.throwIfAborted();
         return `the probe request failed: ${error instanceof Error ? error.message : String(error)}`;
@@ -66,7 +70,9 @@ export function routerClient(timeouts = { statusMs: 2_000, probeMs: 60_000 }): R
   };
 }
 
-function isDegraded(answer: unknown): boolean {
-  const r2r = typeof answer === 'object' && answer !== null && 'r2r' in answer ? answer.r2r : undefined;
-  return typeof r2r === 'object' && r2r !== null && 'degraded' in r2r && r2r.degraded === true;
+const answerSchema = z.object({ r2r: z.object({ token_counts: z.record(z.string(), z.number()) }) });
+
+function tokensFrom(answer: unknown, source: string): number {
+  const parsed = answerSchema.safeParse(answer);
+  return parsed.success ? (parsed.data.r2r.token_counts[source] ?? 0) : 0;
 }

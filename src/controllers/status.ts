@@ -58,7 +58,7 @@ export function computeStatus(seen: Observation, previous: R2RDeploymentStatus |
     observedGeneration: seen.generation,
     conditions: setConditions(
       previous?.conditions,
-      [readyCondition(seen, reached, [llmReady, slmReady, router]), reconciling(seen, reached), stalled(seen), slmReady, llmReady, router],
+      [readyCondition(seen, [llmReady, slmReady, router]), reconciling(seen, reached), stalled(seen), slmReady, llmReady, router],
       seen.generation,
       seen.now,
     ),
@@ -145,13 +145,16 @@ function stalled({ stalled: problem, slm, llm }: Observation): ConditionInput {
   return { type, status: 'False', reason: reasons.noProblem, message: 'nothing stands in the way' };
 }
 
-/** True when the endpoint answers by the present spec. The reason is that of the part that holds it up, the deepest first. */
-function readyCondition(seen: Observation, reached: boolean, parts: readonly ConditionInput[]): ConditionInput {
+/**
+ * True when the endpoint has moved to the present spec's pods and they answer; whether all of them are there yet is Reconciling's to say.
+ * When False, the reason is that of the part that holds it up, the deepest first.
+ */
+function readyCondition(seen: Observation, parts: readonly ConditionInput[]): ConditionInput {
   const type = 'Ready';
   const meanwhile = seen.serving === seen.target ? '' : `; revision ${seen.serving} goes on answering`;
   if (seen.stalled) return { type, status: 'False', reason: seen.stalled.reason, message: `${seen.stalled.message}${meanwhile}` };
   const answering = (seen.router.ready > 0 || seen.slm.wanted === 0) && (seen.llm.ready > 0 || seen.llm.wanted === 0);
-  if (reached && answering) {
+  if (seen.serving === seen.target && answering) {
     const degraded = parts.filter(({ status }) => status === 'False').map((part) => `${part.type}: ${part.message}`);
     const message = degraded.length > 0 ? `answering, but ${degraded.join('; ')}` : `${seen.endpoint} answers`;
     return { type, status: 'True', reason: reasons.serving, message };

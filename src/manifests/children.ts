@@ -58,9 +58,12 @@ export function endpointService(deployment: R2RDeployment, servingRevision: stri
   const { metadata, spec } = deployment;
   const [service] = synthesize(scope(deployment), (chart) => {
     new k8s.KubeService(chart, 'endpoint', {
-      metadata: { name: endpointServiceName(metadata.name), ...(spec.service.annotations && { annotations: spec.service.annotations }) },
+      metadata: {
+        name: endpointServiceName(metadata.name),
+        ...(spec.api.service.annotations && { annotations: spec.api.service.annotations }),
+      },
       spec: {
-        type: spec.service.type,
+        type: spec.api.service.type,
         selector: selectorLabels(metadata.name, servingRevision, 'slm'),
         ports: [
           { name: 'http', port: ports.service, targetPort: k8s.IntOrString.fromString('http'), protocol: 'TCP', appProtocol: 'http' },

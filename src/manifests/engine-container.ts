@@ -28,9 +28,10 @@ const sglangEnv: Readonly<Record<string, string>> = {
   OUTLINES_CACHE_DIR: `${home}/.cache/outlines`,
   // Models come from a claim or the image: nothing is ever fetched, and a missing file is an error at once.
   HF_HUB_OFFLINE: '1',
-  // Else /health generates a token, takes a second and fails under load.
-  SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION: 'false',
 };
+
+/** Else /health, of either engine, generates a token, takes a second and fails under load. */
+const healthEnv: Readonly<Record<string, string>> = { SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION: 'false' };
 
 /** GPUs of one replica: 0 on CPU. Left out in the spec: 1 for the SLM, 2 for the LLM. */
 export function gpuCount(server: ModelServer, role: Component): number {
@@ -46,7 +47,7 @@ export function engineContainer(server: ModelServer, role: Component, options: R
     image: server.image ?? (sglang ? (options.sglangImage ?? defaultSglangImage) : options.routerImage),
     ...(sglang && { command: ['python3', '-m', 'sglang.launch_server'] }),
     args: sglang ? sglangArgs(server, role, source.path) : cpuArgs(server, role, source.path),
-    env: [fieldEnv('POD_IP', 'status.podIP'), ...(sglang ? env(sglangEnv) : [])],
+    env: [fieldEnv('POD_IP', 'status.podIP'), ...env({ ...(sglang && sglangEnv), ...healthEnv })],
     ports: [{ name: 'engine', containerPort: ports.engine }],
     // A 32B model is read from a cold volume and its CUDA graphs are captured: 20 minutes before giving up.
     startupProbe: httpProbe('/ready', 'engine', { periodSeconds: 2, failureThreshold: 600, timeoutSeconds: 5 }),

@@ -31,7 +31,7 @@ describe('the API server, given a right R2RDeployment', function () {
       slm: { model: '/models/slm', engine: 'CPU', replicas: 1, extraArgs: [] },
       llm: { model: 'pvc://weights/llm', engine: 'SGLang', replicas: 2, extraArgs: [] },
       router: { strategy: 'entropy', maxDraftTokens: 8, onLLMUnavailable: 'UseSLM', llmTimeoutSeconds: 30 },
-      service: { type: 'ClusterIP' },
+      api: { service: { type: 'ClusterIP' } },
       networkPolicy: { enabled: true },
     });
   });

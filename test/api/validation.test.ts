@@ -96,9 +96,9 @@ const wrong: readonly (readonly [string, string, unknown, readonly RegExp[]])[] 
   ['a model name with a space', 'spec.router.modelName', 'my model', [/spec\.router\.modelName/, /only letters, digits and/]],
   [
     'an unknown Service type',
-    'spec.service.type',
+    'spec.api.service.type',
     'ExternalName',
-    [/spec\.service\.type/, /supported values: "ClusterIP", "NodePort", "LoadBalancer"/],
+    [/spec\.api\.service\.type/, /supported values: "ClusterIP", "NodePort", "LoadBalancer"/],
   ],
   [
     'a monitoring namespace with a dot',

@@ -36,6 +36,11 @@ describe('the problem of a pod', () => {
     assert.match(problem.message, /container engine ended: .*model folder \/nowhere does not exist/);
   });
 
+  it('is not the crash of yesterday when the container has started since and is unready now', () => {
+    const lastState = { terminated: { exitCode: 1, message: 'long ago' } };
+    assert.equal(podProblem([engine({ lastState, started: true, state: { running: {} } })], ['engine']), undefined);
+  });
+
   it('names a container killed for memory', () => {
     const problem = podProblem([engine({ lastState: { terminated: { exitCode: 137, reason: 'OOMKilled' } } })], ['engine']);
     assert.equal(problem?.reason, 'OOMKilled');

@@ -62,6 +62,7 @@ describe('the R2RDeployment controller on a real API server', function () {
       render: { routerImage: 'registry.example/router:1', operatorNamespace: 'r2r-system' },
       logger: silentLogger,
       metrics,
+      registry,
       concurrency: 2,
     });
     running = manager.run(stop.signal);
@@ -136,6 +137,12 @@ describe('the R2RDeployment controller on a real API server', function () {
     await admin.patch(r2rDeployments, { namespace, name }, { metadata: { labels: { looked: 'again' } } });
     await sleep(5_000);
     assert.equal(await writes(), before);
+  });
+
+  it('counts deployments by readiness', async () => {
+    await admin.create(r2rDeployments, example());
+    await revision();
+    assert.match(await registry.metrics(), /^r2r_operator_deployments\{ready="False"\} [1-9]/m);
   });
 
   it('reverts a child edited by hand and makes a deleted one again', async () => {

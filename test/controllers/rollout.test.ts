@@ -12,6 +12,7 @@ describe('surge roll-out', () => {
   it('serves the first revision at once, without a probe', () => {
     const step = rolloutStep({
       target: 'a',
+      wantsRouters: true,
       serving: undefined,
       revisions: [revision('a', { complete: false })],
       probed: false,
@@ -20,34 +21,69 @@ describe('surge roll-out', () => {
   });
 
   it('keeps the old revision while the new one comes up', () => {
-    const step = rolloutStep({ target: 'b', serving: 'a', revisions: [revision('a'), revision('b', { complete: false })], probed: false });
+    const step = rolloutStep({
+      wantsRouters: true,
+      target: 'b',
+
+      serving: 'a',
+      revisions: [revision('a'), revision('b', { complete: false })],
+      probed: false,
+    });
     assert.deepEqual(step, { serve: 'a', probe: false, retire: [] });
   });
 
   it('probes the new revision once it is complete, and does not move before it answered', () => {
-    const step = rolloutStep({ target: 'b', serving: 'a', revisions: [revision('a'), revision('b')], probed: false });
+    const step = rolloutStep({
+      wantsRouters: true,
+      target: 'b',
+
+      serving: 'a',
+      revisions: [revision('a'), revision('b')],
+      probed: false,
+    });
     assert.deepEqual(step, { serve: 'a', probe: true, retire: [] });
   });
 
   it('moves the endpoint after the probe and takes the old routers down before their LLM', () => {
-    const step = rolloutStep({ target: 'b', serving: 'a', revisions: [revision('a'), revision('b')], probed: true });
+    const step = rolloutStep({
+      wantsRouters: true,
+      target: 'b',
+
+      serving: 'a',
+      revisions: [revision('a'), revision('b')],
+      probed: true,
+    });
     assert.deepEqual(step, { serve: 'b', probe: false, retire: [{ revision: 'a', what: 'routers' }] });
   });
 
   it('takes the rest of the old revision down when its routers have gone', () => {
-    const step = rolloutStep({ target: 'b', serving: 'b', revisions: [revision('a', { routerPods: 0 }), revision('b')], probed: false });
+    const step = rolloutStep({
+      wantsRouters: true,
+      target: 'b',
+
+      serving: 'b',
+      revisions: [revision('a', { routerPods: 0 }), revision('b')],
+      probed: false,
+    });
+    assert.deepEqual(step, { serve: 'b', probe: false, retire: [{ revision: 'a', what: 'everything' }] });
+  });
+
+  it('moves on without a probe when the spec asks for no router, so that the old LLM gives its GPUs back', () => {
+    const revisions = [revision('a', { routerPods: 0 }), revision('b', { routerPods: 0 })];
+    const step = rolloutStep({ target: 'b', wantsRouters: false, serving: 'a', revisions, probed: false });
     assert.deepEqual(step, { serve: 'b', probe: false, retire: [{ revision: 'a', what: 'everything' }] });
   });
 
   it('abandons a half-finished revision when the spec changes again', () => {
     const revisions = [revision('a'), revision('b', { complete: false }), revision('c', { complete: false })];
-    const step = rolloutStep({ target: 'c', serving: 'a', revisions, probed: false });
+    const step = rolloutStep({ wantsRouters: true, target: 'c', serving: 'a', revisions, probed: false });
     assert.deepEqual(step, { serve: 'a', probe: false, retire: [{ revision: 'b', what: 'routers' }] });
   });
 
   it('goes back to the serving revision when the spec does', () => {
     const step = rolloutStep({
       target: 'a',
+      wantsRouters: true,
       serving: 'a',
       revisions: [revision('a'), revision('b', { complete: false, routerPods: 0 })],
       probed: false,
@@ -58,6 +94,7 @@ describe('surge roll-out', () => {
   it('does not wait for an old revision whose children are gone', () => {
     const step = rolloutStep({
       target: 'b',
+      wantsRouters: true,
       serving: 'a',
       revisions: [revision('b', { complete: false })],
       probed: false,

@@ -85,7 +85,13 @@ describe('the status of an R2RDeployment', () => {
     const reached = computeStatus(observation(), undefined);
     const scaled = computeStatus(observation({ generation: 2, llm: role({ wanted: 2, complete: false }) }), reached);
     assert.equal(told(scaled, 'Reconciling'), 'True Updating');
-    assert.equal(told(scaled, 'Ready'), 'False PodsNotReady');
+    assert.equal(told(scaled, 'Ready'), 'True Serving');
+  });
+
+  it('is Ready, and still Reconciling, while old routers finish their answers behind the endpoint', () => {
+    const status = computeStatus(observation({ oldRevisions: true }), undefined);
+    assert.equal(told(status, 'Ready'), 'True Serving');
+    assert.equal(told(status, 'Reconciling'), 'True Updating');
   });
 
   it('says which revision answers while another one is rolled out', () => {

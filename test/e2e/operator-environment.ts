@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { findCondition } from '../../src/api/conditions.ts';
+import { findCondition, isTrue } from '../../src/api/conditions.ts';
 import type { Condition } from '../../src/api/r2rdeployment-status.ts';
 import type { R2RDeployment } from '../../src/api/r2rdeployment.ts';
 import { installManifest } from '../../tools/install-manifest.ts';
@@ -78,6 +78,9 @@ async function makeEnvironment(): Promise<Environment> {
         seen = findCondition(status?.conditions, type);
         const fits =
           seen?.status === want.status && seen.observedGeneration === metadata.generation && (want.reason?.test(seen.reason) ?? true);
+        // rolled out, not only answering
+        const underWay = want.status === 'True' && isTrue(status?.conditions, 'Reconciling');
+        if (underWay) throw new Error('it is still Reconciling');
         if (!fits) throw new Error(`it is ${seen?.status} ${seen?.reason}: ${seen?.message}`);
         return seen;
       });
