@@ -1,13 +1,14 @@
 import type { llmUnavailablePolicies } from '../api/router-config.ts';
+import { EngineError } from '../sglang/index.ts';
 import { ApiError } from './errors.ts';
 import type { LlmPool } from './llm-pool.ts';
 
 /** Where the token loop gets tokens of the large model from. */
 export interface Consultant {
   /**
-   * The LLM's next tokens after `ids`, at least one; none when no LLM answered and the SLM shall step in.
+   * The LLM's next tokens after `ids`, at least one; none when no LLM answered, or all refused, and the SLM shall step in.
    *
-   * @throws ApiError `llm_unavailable`, or the signal's reason
+   * @throws ApiError `llm_unavailable` or `engine_error`, or the signal's reason
    */
   continue(ids: readonly number[], maxTokens: number, signal: AbortSignal): Promise<readonly number[]>;
 }
@@ -42,7 +43,11 @@ export class Conversation implements Consultant {
     const primed = await this.#primed?.tokens;
     if (primed && primed.length > 0 && ids.length === this.#primed?.length) return primed;
     const call = { ids, maxNewTokens: maxTokens, stopTokenIds: endIds };
-    const tokens = await pool.generate(key, call, { timeoutMs, forever: onUnavailable === 'Wait' }, signal);
+    const tokens = await pool.generate(key, call, { timeoutMs, forever: onUnavailable === 'Wait' }, signal).catch((cause: unknown) => {
+      if (signal.aborted || !(cause instanceof EngineError)) throw cause;
+      if (onUnavailable === 'UseSLM') return [];
+      throw new ApiError('engine_error', "the LLM refused a call; the router's log has the details under this request id", { cause });
+    });
     if (tokens.length === 0 && onUnavailable === 'Fail')
       throw new ApiError('llm_unavailable', `no LLM replica answered within ${timeoutMs / 1000} s; try again later`);
     return tokens;

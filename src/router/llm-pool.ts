@@ -63,6 +63,8 @@ interface Replica {
   answering: boolean;
   /** Failures since the last answer to a client's call. */
   failures: number;
+  /** Its context length was learnt. */
+  contextKnown: boolean;
   readonly gone: AbortController;
 }
 
@@ -135,6 +137,7 @@ export class LlmPool {
         engine: this.#options.connect(endpoint),
         answering: false,
         failures: 0,
+        contextKnown: false,
         gone,
       };
       this.#replicas.set(id, replica);
@@ -159,8 +162,8 @@ export class LlmPool {
   /**
    * Continues a sequence on the conversation's replica, on others when that one fails, and waits for one to come back where none takes calls.
    *
-   * @returns the tokens; [] when none answered in time, or none can (each one that was asked refused this very sequence)
-   * @throws the signal's reason
+   * @returns the tokens; [] when none answered in time
+   * @throws EngineError when each one that takes calls refused this very sequence; or the signal's reason
    */
   async generate(
     key: string,
@@ -172,14 +175,15 @@ export class LlmPool {
     if (this.available && this.#now() - this.#lastFailure > insistence.timeoutMs) this.#outSince = undefined;
     const deadline = insistence.forever ? Infinity : (this.#outSince ?? this.#now()) + insistence.timeoutMs;
     const refused = new Set<Replica>();
+    let refusal: EngineError | undefined;
     for (let waits = 0; ;) {
       signal.throwIfAborted();
       const replica = this.#choose(key, refused);
       if (!replica) {
+        // Waiting would not help: the same sequence would be refused again.
+        if (refusal) throw refusal;
         this.#outSince ??= this.#now();
-        if (refused.size > 0 && !insistence.forever) return [];
         if (!(await this.#change(Math.min(deadline - this.#now(), this.#backoffMs(waits++)), signal)) && this.#now() >= deadline) return [];
-        refused.clear();
         continue;
       }
       const started = this.#now();
@@ -191,8 +195,10 @@ export class LlmPool {
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof EngineError)) throw error;
-        if (!error.retryable) refused.add(replica);
-        else if (this.#now() >= deadline && !this.available) return [];
+        if (!error.retryable) {
+          refused.add(replica);
+          refusal = error;
+        } else if (this.#now() >= deadline && !this.available) return [];
       }
     }
   }
@@ -231,7 +237,9 @@ export class LlmPool {
       return tokens.map(({ id }) => id);
     } catch (error) {
       report(signal.aborted ? 'cancelled' : 'failed');
-      if (!signal.aborted && error instanceof EngineError && error.retryable) {
+      // A prime that takes too long says that the prompt is long, not that the replica fails: other conversations keep it.
+      const slowPrime = kind === 'prime' && error instanceof EngineError && error.code === 'timeout';
+      if (!signal.aborted && error instanceof EngineError && error.retryable && !slowPrime) {
         this.#outSince ??= started;
         this.#lastFailure = this.#now();
         this.#suspect(replica);
@@ -259,15 +267,26 @@ export class LlmPool {
     try {
       if (failed) await wait(replica.failures - 1);
       for (let tries = 0; !(await this.#answers(replica, failed)); tries++) await wait(tries);
-      const context = await replica.engine.contextLength(signal).catch(() => undefined);
-      if (context !== undefined) this.#contextLength = Math.min(context, this.#contextLength ?? Infinity);
+      await this.#askContextLength(replica);
+      signal.throwIfAborted();
+      replica.answering = true;
+      this.#notify();
+      // It takes calls without having said; when it fails, the next probe asks.
+      while (!replica.contextKnown && replica.answering) {
+        await sleep(probeMs, undefined, { signal, ref: false });
+        await this.#askContextLength(replica);
+      }
     } catch (error) {
       if (signal.aborted) return;
       throw error;
     }
-    if (signal.aborted) return;
-    replica.answering = true;
-    this.#notify();
+  }
+
+  async #askContextLength(replica: Replica): Promise<void> {
+    const context = await replica.engine.contextLength(replica.gone.signal).catch(() => undefined);
+    if (context === undefined || replica.gone.signal.aborted) return;
+    replica.contextKnown = true;
+    this.#contextLength = Math.min(context, this.#contextLength ?? Infinity);
   }
 
   async #answers({ engine, gone }: Replica, failed: boolean): Promise<boolean> {

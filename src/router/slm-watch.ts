@@ -42,8 +42,10 @@ export class SlmWatch {
     for (;;) {
       try {
         const ready = await slm.ready(signal);
-        if (ready && !this.#ready) {
+        // A server that restarted may allow another length; one that could not say yet is asked until it does.
+        if (ready && (!this.#ready || this.#contextLength === undefined))
           this.#contextLength = (await slm.contextLength(signal).catch(() => undefined)) ?? this.#contextLength;
+        if (ready && !this.#ready) {
           log.info({ slm: slm.url, contextLength: this.#contextLength, afterMs: Date.now() - since }, 'SLM server is ready');
         }
         if (!ready && (this.#ready || Date.now() - loggedAt >= logEveryMs)) {

@@ -111,6 +111,19 @@ describe('a router whose engines come and go', function () {
     });
   }
 
+  it('becomes ready without an LLM after the timeout when it started in the outage, and the SLM steps in', async () => {
+    let now = 0;
+    const made = await stage({ lines: cat, llms: 0, config: { llmTimeoutSeconds: 0.5 }, router: { now: () => now } });
+    open.push(made);
+    await until(() => made.router.readiness().waitingFor.join() === 'an LLM replica that takes calls', 'only the LLM is missing');
+    now = 499;
+    assert.equal(made.router.readiness().ready, false);
+    now = 500;
+    assert.equal((await fetch(`${made.router.url}/ready`)).status, 200);
+    const answer = await complete(made.router.url);
+    assert.deepEqual([answer.choices[0]?.message.content, answer.r2r?.degraded], ['cat', true]);
+  });
+
   it('comes back to the LLM by itself', async () => {
     const made = await on({ lines: cat, config: hasty });
     const llm = made.llms[0]!;
@@ -164,6 +177,69 @@ describe('a router whose engines come and go', function () {
     assert.equal(made.slm.died, undefined);
     const llmOnly = await complete(made.router.url, { r2r: { strategy: 'llm' } });
     assert.deepEqual([llmOnly.choices[0]?.message.content, llmOnly.r2r?.token_counts], ['cat', { slm: 0, llm: 3, fallback: 1 }]);
+  });
+
+  for (const onLLMUnavailable of ['Wait', 'Fail'] as const) {
+    it(`answers 502 at once where told to ${onLLMUnavailable} and every LLM replica refuses the very request`, async () => {
+      const made = await on({ lines: cat, llms: 2, config: { ...patient, onLLMUnavailable } });
+      for (const llm of made.llms)
+        llm.behaviour.intercept = (_, response) => {
+          response.writeHead(400).end('{"error":{"message":"not this one"}}');
+          return true;
+        };
+      for (const strategy of ['entropy', 'llm']) {
+        const calls = made.llms.map((llm) => llm.calls.length);
+        const response = await post(made.router.url, { ...ask, r2r: { strategy } });
+        const { error } = (await response.json()) as Chunk;
+        assert.deepEqual([response.status, error?.code], [502, 'engine_error'], strategy);
+        assert.match(error?.message ?? '', /the LLM refused/);
+        assert.ok(
+          made.llms.every((llm, index) => llm.calls.length > calls[index]!),
+          'each replica was asked',
+        );
+      }
+      assert.ok(made.router.status().llmEndpoints.every(({ ready }) => ready));
+    });
+  }
+
+  it('lets the SLM step in where told so when every LLM replica refuses the very request', async () => {
+    const made = await on({ lines: cat, config: patient });
+    made.llms[0]!.behaviour.intercept = (_, response) => {
+      response.writeHead(400).end('{"error":{"message":"not this one"}}');
+      return true;
+    };
+    const { choices, r2r } = await complete(made.router.url);
+    assert.deepEqual([choices[0]?.message.content, r2r?.token_counts], ['cat', { slm: 3, llm: 0, fallback: 1 }]);
+  });
+
+  it('keeps an LLM replica that is slow to read a long prompt', async () => {
+    const made = await on({ lines: cat, config: { llmTimeoutSeconds: 2 } });
+    const llm = made.llms[0]!;
+    llm.behaviour.intercept = () => llm.calls.length === 1;
+    const seen = new Set<boolean>();
+    const watching = setInterval(() => seen.add(made.router.status().llmEndpoints[0]!.ready), 5);
+    try {
+      assert.equal((await complete(made.router.url)).choices[0]?.message.content, 'bat', 'the token was asked for again');
+    } finally {
+      clearInterval(watching);
+    }
+    assert.equal(llm.aborted.size, 1, 'the prime timed out');
+    assert.deepEqual([...seen], [true], 'it took calls all the while');
+  });
+
+  it('asks the engines for their context length until they say it', async () => {
+    const made = await on({
+      lines: cat,
+      slm: { contextLength: 300, tellsContext: false },
+      llm: { contextLength: 200, tellsContext: false },
+    });
+    const context = async (): Promise<number | undefined> =>
+      ((await (await fetch(`${made.router.url}/v1/models`)).json()) as { data: { max_model_len: number }[] }).data[0]?.max_model_len;
+    assert.equal(await context(), 4096, "the models' own until then");
+    made.slm.behaviour.tellsContext = true;
+    await until(async () => (await context()) === 294, 'the SLM server has said');
+    made.llms[0]!.behaviour.tellsContext = true;
+    await until(async () => (await context()) === 194, 'the LLM server has said');
   });
 
   it('tries a stumbling SLM again, and gives up with 503', async () => {

@@ -18,11 +18,15 @@ export interface ScriptedServerOptions {
   readonly contextLength?: number;
   /** Milliseconds a token takes. */
   readonly stepMs?: number;
+  /** @default true */
+  readonly tellsContext?: boolean;
 }
 
 /** What a test may change while the server runs. */
 export interface Behaviour {
   ready: boolean;
+  /** Answers `/server_info`. */
+  tellsContext: boolean;
   /** Takes over the answer to a `/generate` call when it returns true. */
   intercept: (call: ReceivedCall, response: ServerResponse, request: IncomingMessage) => boolean;
 }
@@ -31,7 +35,7 @@ const samplingKeys = new Set(['max_new_tokens', 'temperature', 'stop_token_ids']
 
 /** A server that speaks SGLang's native API as the recordings have it, and dies of what a real one dies of. */
 export class ScriptedServer {
-  readonly behaviour: Behaviour = { ready: true, intercept: () => false };
+  readonly behaviour: Behaviour;
   readonly calls: ReceivedCall[] = [];
   readonly aborted = new Set<string>();
   /** Calls being worked on. */
@@ -43,6 +47,7 @@ export class ScriptedServer {
 
   constructor(options: ScriptedServerOptions) {
     this.#options = options;
+    this.behaviour = { ready: true, tellsContext: options.tellsContext ?? true, intercept: () => false };
     this.#server = createServer((request, response) => void this.#handle(request, response));
     // As uvicorn does.
     this.#server.keepAliveTimeout = 5_000;
@@ -84,7 +89,10 @@ export class ScriptedServer {
       },
       '/ready': () => response.writeHead(this.behaviour.ready ? 200 : 503).end(),
       '/health': () => response.end(),
-      '/server_info': () => json({ version: '0.5.23', context_length: contextLength, max_req_input_len: contextLength - 6 }),
+      '/server_info': () =>
+        this.behaviour.tellsContext
+          ? json({ version: '0.5.23', context_length: contextLength, max_req_input_len: contextLength - 6 })
+          : json({ detail: 'not yet' }, 500),
       '/v1/models': () => json({ object: 'list', data: [{ id: 'scripted', object: 'model', max_model_len: contextLength }] }),
       '/metrics': () =>
         response.end(
