@@ -13,6 +13,16 @@ export class EngineStartError extends Error {
   }
 }
 
+/** The thread that computes has ended unasked; nothing can be generated any more. */
+export class EngineDeathError extends Error {
+  readonly code = 'ENGINE_DIED';
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'EngineDeathError';
+  }
+}
+
 const idleState: SchedulerState = {
   running: 0,
   waiting: 0,
@@ -28,19 +38,34 @@ export class EngineClient {
   readonly #worker: Worker;
   readonly #listeners = new Map<string, (output: SequenceOutput) => void>();
   readonly #flushes = new Map<number, (done: boolean) => void>();
+  readonly #exited: Promise<void>;
+  #closing = false;
   #calls = 0;
   #state = idleState;
   /** When the last report came, in milliseconds of `performance.now()`. */
   lastReportAt = 0;
 
-  private constructor(worker: Worker, facts: ModelFacts) {
+  private constructor(worker: Worker, facts: ModelFacts, onDeath: (error: EngineDeathError) => void) {
     this.#worker = worker;
     this.facts = facts;
     worker.on('message', (reply: WorkerReply) => this.#receive(reply));
+    let dead = false;
+    const die = (message: string, cause?: unknown) => {
+      if (dead || this.#closing) return;
+      dead = true;
+      onDeath(new EngineDeathError(message, { cause }));
+    };
+    worker.on('error', (error) => die(`the engine thread failed: ${String(error)}`, error));
+    this.#exited = new Promise((resolve) => {
+      worker.once('exit', (code) => {
+        die(`the engine thread ended with code ${code}`);
+        resolve();
+      });
+    });
   }
 
-  /** Loads the model in a new thread. Rejects with `EngineStartError`. `onDeath` is called if the thread ends unasked. */
-  static async start(options: WorkerOptions, onDeath: (error: Error) => void): Promise<EngineClient> {
+  /** Loads the model in a new thread. Rejects with `EngineStartError`. `onDeath` is called, once, if the thread ends unasked. */
+  static async start(options: WorkerOptions, onDeath: (error: EngineDeathError) => void): Promise<EngineClient> {
     const worker = new Worker(new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url), {
       workerData: options,
     });
@@ -50,6 +75,7 @@ export class EngineClient {
       else started.reject(new EngineStartError(reply.type === 'refused' ? reply.message : 'the engine thread sent nonsense'));
     });
     worker.once('error', (error) => started.reject(new EngineStartError(String(error))));
+    worker.once('exit', (code) => started.reject(new EngineStartError(`the engine thread ended with code ${code} before it was ready`)));
     let facts: ModelFacts;
     try {
       facts = await started.promise;
@@ -57,8 +83,7 @@ export class EngineClient {
       await worker.terminate();
       throw error;
     }
-    worker.on('error', (error) => onDeath(error instanceof Error ? error : new Error(String(error))));
-    return new EngineClient(worker, facts);
+    return new EngineClient(worker, facts, onDeath);
   }
 
   get state(): SchedulerState {
@@ -100,9 +125,9 @@ export class EngineClient {
 
   /** Stops the thread; sequences still running are lost. */
   async close(): Promise<void> {
-    const gone = new Promise<void>((resolve) => this.#worker.once('exit', () => resolve()));
+    this.#closing = true;
     this.#post({ type: 'close' });
-    await gone;
+    await this.#exited;
   }
 
   #post(request: WorkerRequest): void {

@@ -17,13 +17,18 @@ if (!port) throw new Error('this module is a worker thread');
 const send = (reply: WorkerReply) => port.postMessage(reply);
 const now = () => performance.timeOrigin + performance.now();
 
+let serve: (() => Promise<void>) | undefined;
 try {
-  await serve(workerData as WorkerOptions);
+  serve = await prepare(workerData as WorkerOptions);
 } catch (error) {
   send({ type: 'refused', message: error instanceof Error ? error.message : String(error) });
 }
 
-async function serve(options: WorkerOptions): Promise<void> {
+// the thread dies of an error in here, which the other side notices
+await serve?.();
+
+/** Loads the model and says so; what it returns computes until it is told to end. */
+async function prepare(options: WorkerOptions): Promise<() => Promise<void>> {
   const startedAt = now();
   const [stored, weights, tokenizer] = await Promise.all([
     loadModelConfig(options.modelPath),
@@ -79,17 +84,19 @@ async function serve(options: WorkerOptions): Promise<void> {
     },
   });
 
-  for (;;) {
-    while (scheduler.idle && isOpen()) {
-      await wake.promise;
-      wake = Promise.withResolvers<undefined>();
+  return async () => {
+    for (;;) {
+      while (scheduler.idle && isOpen()) {
+        await wake.promise;
+        wake = Promise.withResolvers<undefined>();
+      }
+      if (!isOpen()) break;
+      report(scheduler, await scheduler.step());
+      // messages are delivered between turns of the event loop
+      await new Promise((resolve) => setImmediate(resolve));
     }
-    if (!isOpen()) break;
-    report(scheduler, await scheduler.step());
-    // messages are delivered between turns of the event loop
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  port?.close();
+    port?.close();
+  };
 
   function isOpen(): boolean {
     return open;
