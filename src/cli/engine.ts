@@ -125,13 +125,13 @@ function readOptions(values: Readonly<Record<string, string | boolean | undefine
     modelPath,
     returnHiddenStates: values['enable-return-hidden-states'] === true,
     metrics: values['enable-metrics'] === true,
-    healthGeneration: environment['SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION'] !== 'false',
+    healthGeneration: !/^(false|0|no|n)$/i.test(environment['SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION'] ?? ''),
   };
 }
 
 /**
  * `r2r engine`: serves until SIGTERM or SIGINT, then finishes the requests it has and exits 0; a second signal ends it at once. Exits 2 for a
- * wrong command line and 1, with one line on stderr, for a model that cannot be served.
+ * wrong command line and 1, with one line on stderr, for a model that cannot be served or a thread that died.
  */
 export async function engine(argv: readonly string[]): Promise<void> {
   let options: EngineOptions;
@@ -150,8 +150,9 @@ export async function engine(argv: readonly string[]): Promise<void> {
     process.exit(2);
   }
   try {
+    // without its thread the engine is of no use, and only a new process has a new one
     const running = await startEngine(options, (error) => {
-      console.error(`r2r engine: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      console.error(`r2r engine: ${error.message}`);
       process.exit(1);
     });
     log({

@@ -29,6 +29,9 @@ export interface GeneratePlan {
   readonly warmups: readonly SequencePlan[];
 }
 
+/** More of them in one request are a mistake, or meant to exhaust the memory. */
+const maxSequences = 4096;
+
 export const newRequestId = (): string => randomUUID().replaceAll('-', '');
 
 function refuseUnsupported(body: JsonObject): void {
@@ -52,7 +55,7 @@ function refuseUnsupported(body: JsonObject): void {
 }
 
 /** The prompts of a body, as token ids. Throws for none, or an empty one (which kills a real SGLang). */
-function prompts(body: JsonObject, tokenizer: Tokenizer): { readonly single: boolean; readonly ids: readonly Int32Array[] } {
+function prompts(body: JsonObject, tokenizer: Tokenizer): { readonly single: boolean; readonly ids: readonly (readonly number[])[] } {
   const { input_ids: inputIds, text } = body;
   // ids win over text, but whether there is one prompt or many is seen from the text
   const source = inputIds ?? text;
@@ -61,13 +64,11 @@ function prompts(body: JsonObject, tokenizer: Tokenizer): { readonly single: boo
     throw HttpError.refused('input_ids cannot be empty.');
   const single = typeof source === 'string' || (Array.isArray(source) && typeof source[0] === 'number');
   const all = (single ? [source] : source) as readonly (string | readonly number[])[];
-  const ids = all.map((prompt) =>
-    Int32Array.from(typeof prompt === 'string' ? tokenizer.encode(prompt, { addSpecialTokens: true }) : prompt),
-  );
+  const ids = all.map((prompt) => (typeof prompt === 'string' ? tokenizer.encode(prompt, { addSpecialTokens: true }) : prompt));
   return { single, ids };
 }
 
-function checkIds(ids: Int32Array, vocabSize: number): void {
+function checkIds(ids: readonly number[], vocabSize: number): void {
   if (ids.length === 0) throw HttpError.refused('The prompt has no tokens; send at least one.');
   const wrong = ids.find((id) => id < 0 || id >= vocabSize);
   if (wrong !== undefined)
@@ -136,6 +137,12 @@ export function planGenerate(body: JsonObject, tokenizer: Tokenizer, limits: Req
   const copies = samplings.map(({ n }) => (typeof n === 'number' ? n : 1));
   if (copies.some((each) => each !== copies[0]))
     throw HttpError.refused('The parallel_sample_num should be the same for all samples in sample params.');
+  const samples = copies[0] ?? 1;
+  if (count * samples > maxSequences) {
+    throw HttpError.refused(
+      `This request asks for ${count * samples} sequences (prompts times n); the CPU engine takes at most ${maxSequences} at a time.`,
+    );
+  }
   const stream = body['stream'] === true;
 
   const plans = ids.map((promptIds, index): SequencePlan => {
@@ -161,7 +168,7 @@ export function planGenerate(body: JsonObject, tokenizer: Tokenizer, limits: Req
     return {
       request: {
         rid: rids[index] ?? newRequestId(),
-        promptIds,
+        promptIds: Int32Array.from(promptIds),
         sampling: params,
         stream,
         logprobs: wantsLogprobs[index] === true ? logprobRequest(fields, promptIds.length, limits.vocabSize) : undefined,
@@ -171,7 +178,6 @@ export function planGenerate(body: JsonObject, tokenizer: Tokenizer, limits: Req
       withPromptIds: body['return_prompt_token_ids'] === true,
     };
   });
-  const samples = copies[0] ?? 1;
   if (samples <= 1) return { single, stream, sequences: plans, warmups: [] };
   const renamed = (plan: SequencePlan, change: Partial<SequenceRequest>) => ({
     ...plan,

@@ -73,7 +73,7 @@ export class GenerationService {
 
   /**
    * Starts sequences together and resolves when all have ended; `onReport` hears of each report before that. An abort of `signal` (the
-   * client left) ends them. Throws `HttpError` for a request id that is in use.
+   * client left) ends them, and so does an error of `onReport`, which is thrown. Throws `HttpError` for a request id that is in use.
    */
   async run(
     plans: readonly SequencePlan[],
@@ -86,23 +86,36 @@ export class GenerationService {
     const generations = plans.map((plan) => new Generation(plan, this.#tokenizer, this.#client.facts.hiddenSize, receivedAt));
     if (generations.length === 0 || signal.aborted) return generations;
     const ended = Promise.withResolvers<undefined>();
+    const abort = () => plans.forEach(({ request }) => this.#client.abort(request.rid));
+    let failed = false;
     let open = generations.length;
     this.#client.submit(
       generations.map((generation, index) => ({
         request: generation.plan.request,
         listener: (output) => {
-          generation.accept(output);
-          onReport(generation, index);
+          // an error must not reach the worker's event: nobody catches it there
+          try {
+            if (!failed) {
+              generation.accept(output);
+              onReport(generation, index);
+            }
+          } catch (error) {
+            failed = true;
+            ended.reject(error);
+            abort();
+          }
           if (output.finish && --open === 0) ended.resolve(undefined);
         },
       })),
     );
     const dispatchedAt = now();
     for (const generation of generations) generation.dispatchedAt = dispatchedAt;
-    const abort = () => plans.forEach(({ request }) => this.#client.abort(request.rid));
     signal.addEventListener('abort', abort, { once: true });
-    await ended.promise;
-    signal.removeEventListener('abort', abort);
+    try {
+      await ended.promise;
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
     return generations;
   }
 }

@@ -36,6 +36,11 @@ export class HttpError extends Error {
     return new HttpError(status, detail, { detail });
   }
 
+  /** A fault of this engine. What went wrong is in its log, not in the answer. */
+  static internal(): HttpError {
+    return HttpError.openai('Internal server error', 500, 'InternalServerError');
+  }
+
   static withBody(status: number, message: string, body: unknown): HttpError {
     return new HttpError(status, message, body);
   }

@@ -3,6 +3,18 @@ import { HttpError } from './http-error.ts';
 
 const maxBodyBytes = 256 * 2 ** 20;
 
+function send(response: ServerResponse, status: number, text: string, contentType: string | undefined): void {
+  if (response.destroyed) return;
+  response.writeHead(status, { ...(contentType && { 'content-type': contentType }), 'content-length': Buffer.byteLength(text) });
+  response.end(text);
+}
+
+/** Answers an error; an answer that has begun is cut off instead, and a client that has left gets nothing. */
+export function sendError(response: ServerResponse, { status, body }: HttpError): void {
+  if (response.headersSent) response.destroy();
+  else send(response, status, JSON.stringify(body), 'application/json');
+}
+
 /** One HTTP request and its answer. */
 export class HttpExchange {
   readonly method: string;
@@ -15,10 +27,12 @@ export class HttpExchange {
   readonly #gone = new AbortController();
 
   constructor(request: IncomingMessage, response: ServerResponse) {
-    const url = new URL(request.url ?? '/', 'http://engine');
+    // what stands here need not be a URL: `//` is none
+    const target = request.url ?? '/';
+    const mark = target.indexOf('?');
     this.method = request.method ?? 'GET';
-    this.path = url.pathname;
-    this.query = url.searchParams;
+    this.path = mark === -1 ? target : target.slice(0, mark);
+    this.query = new URLSearchParams(mark === -1 ? '' : target.slice(mark));
     this.#request = request;
     this.#response = response;
     response.on('close', () => {
@@ -37,14 +51,7 @@ export class HttpExchange {
 
   /** The body as JSON. Throws `HttpError`. */
   async json(): Promise<unknown> {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    for await (const chunk of this.#request as AsyncIterable<Buffer>) {
-      size += chunk.length;
-      if (size > maxBodyBytes) throw HttpError.framework(413, `The body is larger than ${maxBodyBytes} bytes`);
-      chunks.push(chunk);
-    }
-    const text = Buffer.concat(chunks).toString('utf8');
+    const text = await this.#text();
     if (text === '') throw HttpError.invalidBody("1 validation error: {'type': 'missing', 'loc': ('body',), 'msg': 'Field required'}");
     try {
       return JSON.parse(text);
@@ -53,6 +60,22 @@ export class HttpExchange {
         `1 validation error: {'type': 'json_invalid', 'loc': ('body',), 'msg': 'JSON decode error: ${String(error)}'}`,
       );
     }
+  }
+
+  async #text(): Promise<string> {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    try {
+      for await (const chunk of this.#request as AsyncIterable<Buffer>) {
+        size += chunk.length;
+        if (size > maxBodyBytes) throw HttpError.framework(413, `The body is larger than ${maxBodyBytes} bytes`);
+        chunks.push(chunk);
+      }
+    } catch (error) {
+      // the client left while it spoke; nobody will read this answer
+      throw error instanceof HttpError ? error : HttpError.invalidBody('The body ended too soon');
+    }
+    return Buffer.concat(chunks).toString('utf8');
   }
 
   sendJson(body: unknown, status = 200): void {
@@ -64,19 +87,7 @@ export class HttpExchange {
   }
 
   #send(status: number, text: string, contentType: string | undefined): void {
-    if (this.#response.destroyed) return;
-    this.#response.writeHead(status, { ...(contentType && { 'content-type': contentType }), 'content-length': Buffer.byteLength(text) });
-    this.#response.end(text);
-  }
-
-  /** Answers an error; nothing is sent when the answer has begun. */
-  sendError(error: unknown): void {
-    if (this.#response.headersSent) {
-      this.#response.destroy();
-      return;
-    }
-    if (error instanceof HttpError) this.sendJson(error.body, error.status);
-    else this.sendText('Internal Server Error', 500, 'text/plain; charset=utf-8');
+    send(this.#response, status, text, contentType);
   }
 
   /** Begins a stream of server-sent events. */

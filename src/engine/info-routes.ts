@@ -80,8 +80,17 @@ export const health: Route = (context, exchange) => {
 
 export const models: Route = (context, exchange) => exchange.sendJson({ object: 'list', data: [modelCard(context)] });
 
+/** Text of a path; what is not percent-encoded rightly stays as it is. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 export const oneModel: Route = (context, exchange) => {
-  const name = decodeURIComponent(exchange.path.slice('/v1/models/'.length));
+  const name = decoded(exchange.path.slice('/v1/models/'.length));
   if (name === context.options.servedModelName) {
     exchange.sendJson(modelCard(context));
     return;

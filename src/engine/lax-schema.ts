@@ -22,7 +22,8 @@ const truths: Readonly<Record<string, boolean>> = {
 function readBoolean(value: unknown): boolean | undefined {
   if (typeof value === 'boolean') return value;
   if (value === 0 || value === 1) return value === 1;
-  return typeof value === 'string' ? truths[value.toLowerCase()] : undefined;
+  const word = typeof value === 'string' ? value.toLowerCase() : '';
+  return Object.hasOwn(truths, word) ? truths[word] : undefined;
 }
 
 function readNumber(value: unknown): number | undefined {

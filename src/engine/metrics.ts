@@ -97,7 +97,7 @@ export class EngineMetrics {
     }
   }
 
-  /** Counts an HTTP request; the function returned counts its answer. */
+  /** Counts an HTTP request; the function returned counts its answer. There must be few `endpoint`s: each is kept for ever. */
   httpStarted(endpoint: string, method: string): (status: number) => void {
     this.#active.inc({ endpoint, method });
     this.#requests.inc({ endpoint, method });

@@ -89,7 +89,7 @@ export function parseSampling(fields: JsonObject, promptLength: number, tokenize
   const minNewTokens = number(fields, 'min_new_tokens', 0);
   const stop = list(fields['stop']).filter(isString);
   refuseFirst([
-    [temperature < 0, `temperature must be a non-negative finite number, got ${temperature}.`],
+    [temperature < 0 || !Number.isFinite(temperature), `temperature must be a non-negative finite number, got ${temperature}.`],
     [topP <= 0 || topP > 1, `top_p must be in (0, 1], got ${topP}.`],
     [minP < 0 || minP > 1, `min_p must be in [0, 1], got ${minP}.`],
     [topK < 1 && topK !== -1, `top_k must be -1 (disable) or at least 1, got ${topK}.`],

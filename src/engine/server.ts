@@ -6,12 +6,12 @@ import { readOptionalJson } from '../model/model-file.ts';
 import { loadTokenizer } from '../model/tokenizer-folder.ts';
 import { chatCompletions } from './chat-route.ts';
 import { completions } from './completions-route.ts';
-import { EngineClient } from './engine-client.ts';
+import { EngineClient, type EngineDeathError } from './engine-client.ts';
 import type { EngineContext } from './engine-context.ts';
 import { generate } from './generate-route.ts';
 import { GenerationService } from './generation.ts';
 import { HttpError } from './http-error.ts';
-import { HttpExchange } from './http-exchange.ts';
+import { HttpExchange, sendError } from './http-exchange.ts';
 import * as info from './info-routes.ts';
 import { EngineMetrics } from './metrics.ts';
 import { resolveOptions, type EngineOptions, type ResolvedOptions } from './options.ts';
@@ -29,7 +29,12 @@ export interface RunningEngine {
 
 type Handler = (context: EngineContext, exchange: HttpExchange) => Promise<void> | void;
 
-const routes: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
+/** Handlers by method. */
+type Route = Readonly<Record<string, Handler>>;
+/** Writes one line of the log. */
+type Log = (fields: Readonly<Record<string, unknown>>) => void;
+
+const routes: Readonly<Record<string, Route>> = {
   '/generate': { POST: generate, PUT: generate },
   '/abort_request': { POST: info.abortRequest },
   '/flush_cache': { GET: info.flushCache, POST: info.flushCache },
@@ -68,36 +73,51 @@ async function samplingDefaults(modelPath: string): Promise<Record<string, numbe
   return Object.fromEntries(samplingKeys.flatMap((key) => (typeof config[key] === 'number' ? [[key, config[key]]] : [])));
 }
 
-function findHandler(context: EngineContext, { method, path }: HttpExchange): Handler {
-  const found =
-    path === '/metrics' && context.options.metrics
-      ? { GET: info.metrics }
-      : path.startsWith('/v1/models/')
-        ? { GET: info.oneModel }
-        : routes[path];
-  if (!found) throw HttpError.framework(404, 'Not Found');
-  const handler = found[method];
-  if (!handler) throw HttpError.framework(405, 'Method Not Allowed');
-  return handler;
+/** The handlers of a path, and its name among metrics: paths that do not exist share one, because anybody can make up any number of them. */
+function findRoute(context: EngineContext, path: string): { readonly endpoint: string; readonly handlers?: Route } {
+  if (path === '/metrics' && context.options.metrics) return { endpoint: path, handlers: { GET: info.metrics } };
+  if (path.startsWith('/v1/models/')) return { endpoint: '/v1/models/{model}', handlers: { GET: info.oneModel } };
+  const handlers = Object.hasOwn(routes, path) ? routes[path] : undefined;
+  return handlers ? { endpoint: path, handlers } : { endpoint: 'other' };
 }
 
-async function handle(context: EngineContext, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const exchange = new HttpExchange(request, response);
-  const answered = context.metrics.httpStarted(exchange.path, exchange.method);
-  response.on('close', () => answered(response.statusCode));
+/** Answers one request. Never throws: whatever a request does, the engine and the other requests go on. */
+async function handle(context: EngineContext, request: IncomingMessage, response: ServerResponse, log: Log): Promise<void> {
   try {
-    await findHandler(context, exchange)(context, exchange);
+    const exchange = new HttpExchange(request, response);
+    const { endpoint, handlers } = findRoute(context, exchange.path);
+    const answered = context.metrics.httpStarted(endpoint, exchange.method);
+    response.on('close', () => answered(response.statusCode));
+    if (!handlers) throw HttpError.framework(404, 'Not Found');
+    const handler = handlers[exchange.method];
+    if (!handler) throw HttpError.framework(405, 'Method Not Allowed');
+    await handler(context, exchange);
   } catch (error) {
-    exchange.sendError(error);
-    if (!(error instanceof HttpError)) throw error;
+    const expected = error instanceof HttpError;
+    if (!expected) {
+      const { method, url } = request;
+      log({
+        level: 'error',
+        message: 'request failed',
+        method,
+        url,
+        error: error instanceof Error ? (error.stack ?? error.message) : error,
+      });
+    }
+    sendError(response, expected ? error : HttpError.internal());
   }
 }
 
 /**
  * Loads a model and serves SGLang's HTTP API for it. Rejects with `ModelError` or `EngineStartError` when the model cannot be used, and with
- * the system's error when the port cannot be had. `onFault` hears of errors that are nobody's request's fault.
+ * the system's error when the port cannot be had. `onDeath` is called when the thread that computes has ended: the engine answers nothing
+ * any more. A request that fails for a reason of ours is answered 500 and logged, by default on stderr.
  */
-export async function startEngine(given: EngineOptions, onFault: (error: unknown) => void): Promise<RunningEngine> {
+export async function startEngine(
+  given: EngineOptions,
+  onDeath: (error: EngineDeathError) => void,
+  log: Log = (fields) => console.error(JSON.stringify(fields)),
+): Promise<RunningEngine> {
   const options = await resolveOptions(given);
   const [config, tokenizer, defaults] = await Promise.all([
     loadModelConfig(options.modelPath),
@@ -115,7 +135,7 @@ export async function startEngine(given: EngineOptions, onFault: (error: unknown
       dtype: options.dtype,
       emulation: options.emulation,
     },
-    onFault,
+    onDeath,
   );
   let draining = false;
   const maxRequestLength = Math.min(options.contextLength, options.maxTotalTokens) - 1;
@@ -138,7 +158,7 @@ export async function startEngine(given: EngineOptions, onFault: (error: unknown
     draining: () => draining,
   };
   const server = createServer((request, response) => {
-    handle(context, request, response).catch(onFault);
+    void handle(context, request, response, log);
   });
   server.keepAliveTimeout = keepAliveMs;
   let open = 0;
