@@ -271,14 +271,18 @@ export class LlmPool {
       signal.throwIfAborted();
       replica.answering = true;
       this.#notify();
-      // It takes calls without having said; when it fails, the next probe asks.
-      while (!replica.contextKnown && replica.answering) {
-        await sleep(probeMs, undefined, { signal, ref: false });
-        await this.#askContextLength(replica);
-      }
+      await this.#learnContextLength(replica);
     } catch (error) {
       if (signal.aborted) return;
       throw error;
+    }
+  }
+
+  /** Goes on asking a replica that takes calls without having said. When it fails, the next probe asks. */
+  async #learnContextLength(replica: Replica): Promise<void> {
+    while (!replica.contextKnown && replica.answering) {
+      await sleep(probeMs, undefined, { signal: replica.gone.signal, ref: false });
+      await this.#askContextLength(replica);
     }
   }
 
