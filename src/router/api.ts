@@ -89,7 +89,7 @@ function only(method: string): RequestHandler {
 function errorAnswers(log: Log): ErrorRequestHandler {
   return (error: unknown, request, response: Response, _next) => {
     if (response.destroyed || response.writableEnded) return;
-    const failure = apiErrorOf(error);
+    const failure = apiErrorOf(error, request.path);
     const facts = { requestId: response.getHeader('x-request-id'), path: request.path, code: failure.code };
     if (failure.status >= 500) log.error({ ...facts, err: error }, 'request failed');
     if (response.headersSent) {
@@ -101,8 +101,10 @@ function errorAnswers(log: Log): ErrorRequestHandler {
   };
 }
 
-function apiErrorOf(error: unknown): ApiError {
+function apiErrorOf(error: unknown, path: string): ApiError {
   if (error instanceof ApiError) return error;
+  if (error instanceof URIError)
+    return new ApiError('not_found', `there is no ${path}: its % escapes are not UTF-8; see /v1/models`, { cause: error });
   const type = typeof error === 'object' && error !== null && 'type' in error ? error.type : undefined;
   if (type === 'entity.too.large') return new ApiError('request_too_large', 'the request body is too large', { cause: error });
   if (type === 'entity.parse.failed')

@@ -10,11 +10,15 @@ const message = z.object({
   content: z.union([z.string(), textParts, z.null()]).optional(),
 });
 
+/** Each message costs the template and the checks below time during which nobody else is served. */
+const maxMessages = 10_000;
+
 const nullish = <T extends z.ZodType>(type: T): z.ZodOptional<z.ZodNullable<T>> => type.nullable().optional();
 
 const chatBody = z.object({
   model: z.string().min(1),
-  messages: z.array(message).min(1),
+  // Counted before they are looked at.
+  messages: z.array(z.unknown()).min(1).max(maxMessages).pipe(z.array(message)),
   stream: nullish(z.boolean()),
   stream_options: nullish(z.object({ include_usage: nullish(z.boolean()) })),
   max_tokens: nullish(z.number().int().min(1)),

@@ -70,12 +70,14 @@ export function chatCompletion(head: ResponseHead, request: ChatRequest, steps: 
   };
 }
 
-function chunk(head: ResponseHead, delta: Json, finish: string | null, more: Json = {}): Json {
-  return { ...head, object: 'chat.completion.chunk', choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }], ...more };
+/** A chunk with a part of the answer. Where usage was asked for, every chunk has the field, as OpenAI's do. */
+function chunk(head: ResponseHead, request: ChatRequest, delta: Json, finish: string | null, more: Json = {}): Json {
+  const choices = [{ index: 0, delta, logprobs: null, finish_reason: finish }];
+  return { ...head, object: 'chat.completion.chunk', choices, ...(request.includeUsage && { usage: null }), ...more };
 }
 
-export function roleChunk(head: ResponseHead): Json {
-  return chunk(head, { role: 'assistant', content: '' }, null);
+export function roleChunk(head: ResponseHead, request: ChatRequest): Json {
+  return chunk(head, request, { role: 'assistant', content: '' }, null);
 }
 
 /** The chunk of one step; undefined when it has nothing to tell (text held back, tokens not asked for). */
@@ -86,12 +88,12 @@ export function stepChunk(head: ResponseHead, request: ChatRequest, step: Genera
     ...((step.content !== '' || step.reasoning === '') && { content: step.content }),
     ...(step.reasoning !== '' && { reasoning_content: step.reasoning }),
   };
-  return chunk(head, delta, null, listed ? { r2r: { tokens: step.tokens } } : {});
+  return chunk(head, request, delta, null, listed ? { r2r: { tokens: step.tokens } } : {});
 }
 
 /** The last chunks: why it ended with our own fields, and the usage where asked for. */
 export function finalChunks(head: ResponseHead, request: ChatRequest, totals: Totals): readonly Json[] {
-  const last = chunk(head, {}, totals.end.finish, extension(totals, undefined));
+  const last = chunk(head, request, {}, totals.end.finish, extension(totals, undefined));
   if (!request.includeUsage) return [last];
   return [last, { ...head, object: 'chat.completion.chunk', choices: [], usage: usage(totals) }];
 }

@@ -25,7 +25,7 @@ export function chatHandler({ serving: current, metrics }: ChatOptions): Request
       throw new ApiError('model_not_found', `the model "${request.model}" does not exist; this router serves "${config.modelName}"`, {
         param: 'model',
       });
-    const prompt = makePrompt(request, serving.tokenizer, serving.tags, httpRequest.get('x-r2r-conversation'));
+    const prompt = makePrompt(request, serving, httpRequest.get('x-r2r-conversation'));
     const client = new AbortController();
     const leave = (): void => {
       if (!response.writableFinished) client.abort(new DOMException('the client left', 'AbortError'));
@@ -86,7 +86,7 @@ async function stream(
 ): Promise<void> {
   let begun = false;
   const begin = async (): Promise<void> => {
-    if (!begun) await events.send(roleChunk(head));
+    if (!begun) await events.send(roleChunk(head, request));
     begun = true;
   };
   const end = await each(steps, async (step) => {

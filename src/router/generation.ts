@@ -1,29 +1,24 @@
 import { defaultEntropyThreshold } from '../api/router-spec.ts';
 import type { RouterConfig, Strategy } from '../api/router-config.ts';
-import type { Tokenizer } from '../model/tokenizer.ts';
-import { AnswerText, type ThinkTags } from './answer-text.ts';
+import { AnswerText } from './answer-text.ts';
 import type { ChatRequest } from './chat-request.ts';
 import { Conversation } from './conversation.ts';
 import { ApiError } from './errors.ts';
 import type { LlmPool } from './llm-pool.ts';
 import type { LoopObserver } from './observer.ts';
-import type { Prompt } from './prompt.ts';
+import type { Prompt, PromptModel } from './prompt.ts';
 import type { Slm } from './slm.ts';
 import { entropyScorer, noScorer, slmStrategy, thresholdStrategy } from './strategy.ts';
 import { llmTokens, routedTokens, type LoopInput } from './token-loop.ts';
 import type { EmittedToken, LoopEnd, TokenSource } from './token.ts';
 
 /** What a generation works with; lives as long as the router. */
-export interface Serving {
-  readonly tokenizer: Tokenizer;
-  readonly tags: ThinkTags | undefined;
+export interface Serving extends PromptModel {
   /** End tokens of both models. */
   readonly endIds: ReadonlySet<number>;
   readonly slm: Slm;
   readonly pool: LlmPool;
   readonly observer: LoopObserver;
-  /** Longest sequence both models take, now. */
-  readonly contextLength: () => number;
 }
 
 export interface TokenPiece {

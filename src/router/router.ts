@@ -14,6 +14,7 @@ import { LlmPool, type LlmEndpoint } from './llm-pool.ts';
 import type { Log } from './log.ts';
 import { RouterMetrics } from './metrics.ts';
 import { readModelFacts } from './model-folder.ts';
+import { longestTokenBytes } from './prompt.ts';
 import { readiness, type Readiness } from './readiness.ts';
 import { Slm } from './slm.ts';
 import { SlmWatch } from './slm-watch.ts';
@@ -93,6 +94,7 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
   const serving: Serving = {
     tokenizer: slmTokenizer,
     tags: thinkTags(slmTokenizer),
+    longestTokenBytes: longestTokenBytes(slmTokenizer),
     endIds,
     slm,
     pool,

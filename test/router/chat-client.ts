@@ -34,7 +34,7 @@ export interface Chunk extends Extension {
     readonly delta: { readonly role?: string; readonly content?: string; readonly reasoning_content?: string };
     readonly finish_reason: string | null;
   }[];
-  readonly usage?: Completion['usage'];
+  readonly usage?: Completion['usage'] | null;
   readonly error?: { readonly message: string; readonly type: string; readonly param: string | null; readonly code: string };
 }
 

@@ -81,6 +81,14 @@ describe('chat completions', function () {
     );
     assert.deepEqual(parts.at(-1)?.choices, []);
     assert.equal(parts.at(-1)?.usage?.completion_tokens, 4);
+    assert.ok(
+      parts.slice(0, -1).every((part) => part.usage === null),
+      'every other chunk says that the usage comes later',
+    );
+    assert.ok(
+      (await streamed(router.url)).parts.every((part) => !('usage' in part)),
+      'unless nobody asked',
+    );
   });
 
   it('routes as a single request wishes', async () => {

@@ -84,6 +84,13 @@ describe('requests that are refused', function () {
     assert.equal(((await response.json()) as Refusal).error.code, 'method_not_allowed');
   });
 
+  it('answers a path whose % escapes are broken with 404, naming it', async () => {
+    const response = await fetch(`${made.router.url}/v1/models/%zz`);
+    const { error } = (await response.json()) as Refusal;
+    assert.deepEqual([response.status, error.code], [404, 'not_found']);
+    assert.match(error.message, /\/v1\/models\/%zz/);
+  });
+
   it('leaves nothing in flight and the engines alive', async () => {
     assert.equal(made.router.status().inFlight, 0);
     assert.equal(made.slm.died, undefined);
@@ -132,6 +139,36 @@ describe('requests that are refused', function () {
     assert.equal(((await mine.json()) as { id: string }).id, 'chatcmpl-mine-1');
     const made_ = await post(made.router.url, 'no JSON', { headers: { 'x-request-id': 'bad id!' } });
     assert.match(made_.headers.get('x-request-id') ?? '', /^[0-9a-f-]{36}$/);
+  });
+});
+
+describe('requests that are too large to be looked at', function () {
+  this.timeout(60_000);
+  let made: Stage;
+  before(async () => {
+    made = await readyStage({ lines: say('fine') });
+  });
+  after(() => made.close());
+  const refusal = async (messages: readonly object[]): Promise<Refusal['error']> => {
+    const response = await post(made.router.url, { ...ask, messages });
+    assert.equal(response.status, 400);
+    return ((await response.json()) as Refusal).error;
+  };
+
+  it('are refused by their bytes, before a text that cannot fit the context is tokenised', async () => {
+    const started = Date.now();
+    const { code, param, message } = await refusal([{ role: 'user', content: 'Hello '.repeat(1_300_000) }]);
+    assert.deepEqual([code, param], ['context_length_exceeded', 'messages']);
+    assert.match(message, /78000\d\d bytes/);
+    assert.ok(Date.now() - started < 5_000, 'tokenising would take longer');
+  });
+
+  it('are refused by the number of their messages, naming the field', async () => {
+    const messages = Array.from({ length: 10_001 }, () => ({ role: 'user', content: '' }));
+    const { code, param, message } = await refusal(messages);
+    assert.deepEqual([code, param], ['invalid_value', 'messages']);
+    assert.match(message, /10000/);
+    assert.equal((await refusal(messages.slice(1))).code, 'context_length_exceeded', 'one fewer is looked at');
   });
 });
 
