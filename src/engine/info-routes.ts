@@ -63,7 +63,8 @@ export const healthGenerate: Route = async (context, exchange) => {
     context.tokenizer,
     context.limits,
   );
-  void context.generations.run(sequences, exchange.receivedAt, exchange.gone, () => undefined);
+  // a failure shows below: no report comes
+  context.generations.run(sequences, exchange.receivedAt, exchange.gone, () => undefined).catch(() => undefined);
   while (performance.now() - started < healthTimeoutMs && !exchange.gone.aborted) {
     await new Promise((resolve) => setTimeout(resolve, healthPollMs));
     if (context.client.lastReportAt <= started) continue;

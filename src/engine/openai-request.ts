@@ -49,7 +49,7 @@ export function samplingOf(body: JsonObject, defaults: Readonly<Record<string, n
   const format = body['response_format'];
   if (isObject(format) && format['type'] !== 'text')
     throw HttpError.openai(
-      `response_format ${JSON.stringify(format['type'])} is not supported by the CPU engine; leave it out, or use SGLang`,
+      `response_format ${typeof format['type'] === 'string' ? format['type'] : ''} is not supported by the CPU engine; leave it out, or use SGLang`,
     );
   return sampling;
 }

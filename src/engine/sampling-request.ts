@@ -46,7 +46,9 @@ function refuseUnsupported(fields: JsonObject): void {
 }
 
 function parseLogitBias(value: unknown, vocabSize: number): [number, number][] {
-  return Object.entries((value ?? {}) as Readonly<Record<string, number>>).map(([key, bias]) => {
+  return Object.entries((value ?? {}) as Readonly<Record<string, unknown>>).map(([key, bias]) => {
+    if (!isNumber(bias) || !Number.isFinite(bias))
+      throw HttpError.refused(`logit_bias must have finite numbers as values, got one that is none at ${key}.`);
     if (!/^[+-]?\d+$/.test(key.trim())) throw HttpError.refused(`invalid literal for int() with base 10: '${key}'`);
     const id = Number(key);
     if (id < 0 || id >= vocabSize) throw HttpError.refused(`logit_bias must has keys in [0, ${vocabSize - 1}], got ${key}.`);

@@ -94,7 +94,16 @@ const value: fc.Arbitrary<string> = fc.oneof(
       '[1,[2]]',
     ],
     ...['0', '-1', '-0', '1.5', '2', '3', '512', '1e9', '-1e9', '9007199254740993', '1e300', '1e999', '-1e999', '4294967297'],
-    ...['{"toString":1}', '{"__proto__":{"a":1}}', '{"1":"x"}', '{"1":1e999}', '{"constructor":1}', '{"type":"json_object"}', abyss],
+    ...[
+      '{"toString":1}',
+      '{"__proto__":{"a":1}}',
+      '{"1":"x"}',
+      '{"1":1e999}',
+      '{"constructor":1}',
+      '{"type":"json_object"}',
+      abyss,
+      `{"type":${abyss}}`,
+    ],
   ),
   fc.jsonValue({ maxDepth: 3 }).map((json) => JSON.stringify(json)),
 );
@@ -212,7 +221,7 @@ describe('the CPU engine before bad requests', function () {
     for (const { path, valid } of routes) assert.equal((await post(path, JSON.stringify(valid))).status, 200, path);
   });
 
-  it('refuses each value that once ended the process', async () => {
+  it('refuses values that are worse than a wrong type', async () => {
     const wrong: readonly (readonly [path: string, body: string])[] = [
       ['/v1/completions', '{"prompt":{}}'],
       ['/v1/completions', '{"prompt":"a","n":1e9}'],
@@ -222,6 +231,9 @@ describe('the CPU engine before bad requests', function () {
       ['/generate', '{"input_ids":[4294967297]}'],
       ['/generate', '{"text":"a"'],
       ['/generate', abyss],
+      ['/v1/completions', `{"prompt":"a","response_format":{"type":${abyss}}}`],
+      ['/v1/completions', '{"prompt":"a","logit_bias":{"1":"x"}}'],
+      ['/generate', '{"text":"a","sampling_params":{"logit_bias":{"1":1e999}}}'],
       ['/generate', ''],
     ];
     for (const [path, body] of wrong) {
@@ -293,6 +305,25 @@ describe('the CPU engine before bad requests', function () {
       await raw(`${head}Transfer-Encoding: chunked\r\n\r\nzz\r\n`, 'after the answer began');
     }
     await settled();
+  });
+
+  it('answers 500, logs the error and goes on when a request fails for a reason of ours', async () => {
+    const usual = Object.getOwnPropertyDescriptor(Date.prototype, 'toISOString')!;
+    Date.prototype.toISOString = () => {
+      throw new Error('no calendar');
+    };
+    try {
+      const response = await fetch(`${engine.url}/v1/loads`);
+      assert.equal(response.status, 500);
+      const error = { object: 'error', message: 'Internal server error', type: 'InternalServerError', param: null, code: 500 };
+      assert.deepEqual(await response.json(), error);
+    } finally {
+      Object.defineProperty(Date.prototype, 'toISOString', usual);
+    }
+    const [entry, ...more] = log.splice(0) as { url: string; error: string }[];
+    assert.equal(entry?.url, '/v1/loads');
+    assert.match(entry.error, /^Error: no calendar\n/);
+    assert.deepEqual(more, []);
   });
 
   it('ends what it computes for clients that leave before or during the answer', async () => {
