@@ -68,9 +68,12 @@ export function compareJson(expected: unknown, actual: unknown, rules: Rules, bo
 
 type Ranking = readonly (readonly [key: string, logprob: number])[];
 
-/** The most probable tokens, in any of the three shapes in which they are answered: `[[lp, id, text]]`, `[{token, logprob}]`, `{text: lp}`. */
+/**
+ * The most probable tokens, best first, in any of the three shapes in which they are answered: `[[lp, id, text]]`, `[{token, logprob}]`,
+ * `{text: lp}` (whose order JavaScript does not keep). Several tokens may have the same text.
+ */
 function ranking(value: unknown): Ranking {
-  if (!Array.isArray(value)) return Object.entries(value as Readonly<Record<string, number>>);
+  if (!Array.isArray(value)) return Object.entries(value as Readonly<Record<string, number>>).sort(([, a], [, b]) => b - a);
   return value.map((entry: unknown) => {
     if (Array.isArray(entry)) return [JSON.stringify(entry.slice(1)), entry[0] as number];
     const { logprob, ...rest } = entry as { readonly logprob: number };
@@ -81,14 +84,14 @@ function ranking(value: unknown): Ranking {
 /** Equally long, the values at each rank near; the tokens the same but for those near a neighbour or the end of the list. */
 function compareRankings(expected: Ranking, actual: Ranking, bounds: Bounds, extremes: Extremes, path: string): Difference[] {
   if (expected.length !== actual.length) return [{ path, problem: `has ${actual.length} ranks instead of ${expected.length}` }];
-  const found = new Map(actual);
   const lowest = Math.min(...actual.map(([, logprob]) => logprob));
   return expected.flatMap(([key, logprob], rank) => {
-    const distances = [Math.abs(logprob - (actual[rank]?.[1] ?? NaN)), Math.abs(logprob - (found.get(key) ?? lowest))];
+    const same = actual.filter(([other]) => other === key).map(([, value]) => Math.abs(logprob - value));
+    // a token that is not in the other list may have just missed it
+    const distances = [Math.abs(logprob - (actual[rank]?.[1] ?? NaN)), Math.min(Math.abs(logprob - lowest), ...same)];
     extremes.logprob = Math.max(extremes.logprob, ...distances);
-    return distances.every((distance) => distance <= bounds.logprob)
-      ? []
-      : [{ path: join(path, String(rank)), problem: `${key} differs by ${distances.join(' and ')}` }];
+    if (distances.every((distance) => distance <= bounds.logprob)) return [];
+    return [{ path: join(path, String(rank)), problem: `${key} differs by ${distances.join(' and ')}` }];
   });
 }
 

@@ -3,27 +3,8 @@ import fc from 'fast-check';
 import { argmax, largest, logSoftmax, penalize } from '../../src/engine/logits.ts';
 import { sample, seededRandom } from '../../src/engine/sampler.ts';
 import type { SamplingParams } from '../../src/engine/sampling-params.ts';
+import { samplingParams as params } from './sampling-params.ts';
 
-const params: SamplingParams = {
-  maxNewTokens: 8,
-  minNewTokens: 0,
-  temperature: 1,
-  topP: 1,
-  topK: Infinity,
-  minP: 0,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  repetitionPenalty: 1,
-  logitBias: [],
-  stop: [],
-  stopTokens: 0,
-  stopTokenIds: [],
-  ignoreEos: false,
-  noStopTrim: false,
-  skipSpecialTokens: true,
-  streamInterval: 1,
-  seed: undefined,
-};
 const row = (...values: number[]) => Float32Array.from(values);
 const values = fc.array(fc.integer({ min: -5, max: 5 }), { minLength: 1, maxLength: 50 });
 
