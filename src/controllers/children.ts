@@ -89,6 +89,7 @@ function assertOurs(owner: Live<R2RDeployment>, type: ResourceType, live: Live):
 }
 
 /** Refusals that only a change of the spec or of the cluster's rules can mend. Conflicts and time-outs pass. */
-function isFinal({ status }: ApiError): boolean {
-  return status === 400 || status === 403 || status === 422;
+function isFinal({ status, message }: ApiError): boolean {
+  // server-side apply answers a field of the wrong type with 500
+  return status === 400 || status === 403 || status === 422 || (status === 500 && message.includes('typed patch object'));
 }

@@ -51,6 +51,8 @@ describe('the R2RDeployment controller on a real API server', function () {
     admin = KubeClient.fromConfig(plane.kubeConfig(), { fieldManager: 'a-person' });
     await admin.apply(customResourceDefinitions, customResourceDefinition());
     await until('the CRD is served', 30_000, async () => (await admin.list(r2rDeployments)).items.length >= 0);
+    // other test files may have left resources behind, some of them refused and tried again and again
+    for (const { metadata } of (await admin.list(r2rDeployments)).items) await admin.delete(r2rDeployments, metadata);
     registry = new Registry();
     const metrics = new KubeMetrics(registry);
     operator = KubeClient.fromConfig(plane.kubeConfig(), { fieldManager: 'r2r-operator', metrics });
@@ -207,6 +209,17 @@ describe('the R2RDeployment controller on a real API server', function () {
     const message = findCondition((await read()).status?.conditions, 'Ready')?.message ?? '';
     assert.match(message, /^spec\.llm\.podTemplate\.spec\.containers: must not remove the container "engine"/);
     assert.ok(await admin.find(deployments, llm));
+  });
+
+  it('says what the API server has against an overlay, and goes on when it is mended', async () => {
+    await admin.create(r2rDeployments, example());
+    await revision();
+    const overlay = { spec: { terminationGracePeriodSeconds: 'a while' } };
+    await admin.patch(r2rDeployments, { namespace, name }, { spec: { llm: { podTemplate: overlay } } });
+    await until('Stalled', 20_000, async () => (await told('Stalled')) === 'True ApplyFailed');
+    assert.match(findCondition((await read()).status?.conditions, 'Stalled')?.message ?? '', /terminationGracePeriodSeconds/);
+    await admin.patch(r2rDeployments, { namespace, name }, { spec: { llm: { podTemplate: null } } });
+    await until('not Stalled', 20_000, async () => (await told('Stalled')) === 'False NoProblem');
   });
 
   it('drops the NetworkPolicies when the spec switches them off', async () => {

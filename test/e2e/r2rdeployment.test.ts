@@ -119,6 +119,8 @@ describe('an R2RDeployment on a real node', function () {
   });
 
   it('takes a new threshold over without restarting a pod', async () => {
+    // pods of an earlier test may still be draining
+    await until('three pods, none of them ending', 120_000, async () => (await podNames()).length === 3);
     const before = await podNames();
     await env.patch(namespace, name, { spec: { router: { threshold: 0.123 } } });
     await until(
