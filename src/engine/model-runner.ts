@@ -3,11 +3,11 @@ import { buildDecoderGraph } from '../model/decoder-graph.ts';
 import { ModelError } from '../model/errors.ts';
 import type { ModelConfig } from '../model/model-config.ts';
 import type { Weights } from '../model/safetensors.ts';
+import { AttentionMasks } from './attention-masks.ts';
 import { RotaryTable } from './rotary-table.ts';
 
 /** Prompt tokens computed in one run of the graph: bounds the memory of the attention scores (heads x this x context floats). */
 const tokensPerRun = 256;
-const masked = -1e30;
 
 export interface ForwardPass {
   /** New tokens, at least one. */
@@ -76,7 +76,7 @@ class OnnxRunner implements ModelRunner {
   readonly #poolWidth: number;
   readonly #pools: readonly Float32Array[];
   readonly #poolTensors: Readonly<Record<string, Tensor>>;
-  #zeros = new Float32Array(1024);
+  readonly #masks = new AttentionMasks();
 
   constructor(config: ModelConfig, session: InferenceSession, poolTokens: number) {
     this.#config = config;
@@ -91,42 +91,42 @@ class OnnxRunner implements ModelRunner {
     );
   }
 
-  async forward({ ids, pastSlots, newSlots, firstLogitsRow, onLogits }: ForwardPass): Promise<Float32Array> {
-    if (ids.length <= tokensPerRun) return this.#run(ids, pastSlots, newSlots, firstLogitsRow, onLogits);
+  async forward(pass: ForwardPass): Promise<Float32Array> {
+    const { ids, pastSlots, newSlots, firstLogitsRow, onLogits } = pass;
+    const length = pastSlots.length + ids.length;
+    if (ids.length <= tokensPerRun) return this.#run(pass, length);
     const hidden = new Float32Array(ids.length * this.hiddenSize);
-    const slots = new Int32Array(pastSlots.length + newSlots.length);
+    const slots = new Int32Array(length);
     slots.set(pastSlots);
     slots.set(newSlots, pastSlots.length);
     for (let start = 0; start < ids.length; start += tokensPerRun) {
       const end = Math.min(start + tokensPerRun, ids.length);
-      const firstRow = Math.min(Math.max(firstLogitsRow - start, 0), end - start);
-      const past = slots.subarray(0, pastSlots.length + start);
-      const part = await this.#run(ids.subarray(start, end), past, newSlots.subarray(start, end), firstRow, (row, logits) =>
-        onLogits(start + row, logits),
-      );
-      hidden.set(part, start * this.hiddenSize);
+      const part = {
+        ids: ids.subarray(start, end),
+        pastSlots: slots.subarray(0, pastSlots.length + start),
+        newSlots: newSlots.subarray(start, end),
+        firstLogitsRow: Math.min(Math.max(firstLogitsRow - start, 0), end - start),
+        onLogits: (row: number, logits: Float32Array) => onLogits(start + row, logits),
+      };
+      hidden.set(await this.#run(part, length), start * this.hiddenSize);
     }
     return hidden;
   }
 
-  async #run(
-    ids: Int32Array,
-    pastSlots: Int32Array,
-    newSlots: Int32Array,
-    firstLogitsRow: number,
-    onLogits: ForwardPass['onLogits'],
-  ): Promise<Float32Array> {
+  async #run({ ids, pastSlots, newSlots, firstLogitsRow, onLogits }: ForwardPass, sequenceLength: number): Promise<Float32Array> {
+    const { headSize, computeType } = this.#config;
     const past = pastSlots.length;
     const count = ids.length;
     const { cos, sin } = this.#rotary.rows(past, count);
-    const rotaryShape = [count, 1, this.#config.headSize];
+    const scores = [count, past + count];
     const rows = Int32Array.from({ length: count - firstLogitsRow }, (_, row) => firstLogitsRow + row);
     const outputs = await this.#session.run({
       ...this.#poolTensors,
       ids: new Tensor('int32', ids, [count]),
-      cos: new Tensor('float32', cos, rotaryShape),
-      sin: new Tensor('float32', sin, rotaryShape),
-      mask: new Tensor('float32', this.#mask(count, past), [count, past + count]),
+      cos: new Tensor('float32', cos, [count, 1, headSize]),
+      sin: new Tensor('float32', sin, [count, 1, headSize]),
+      mask: new Tensor('float32', this.#masks.visibility(count, past), scores),
+      ...(computeType !== 'float32' && { vectorized: new Tensor('bool', this.#masks.vectorized(count, past, sequenceLength), scores) }),
       slots: new Tensor('int32', pastSlots, [past]),
       rows: new Tensor('int32', rows, [rows.length]),
     });
@@ -138,18 +138,6 @@ class OnnxRunner implements ModelRunner {
     const logits = floats(outputs['logits']);
     for (const [index, row] of rows.entries()) onLogits(row, logits.subarray(index * this.vocabSize, (index + 1) * this.vocabSize));
     return floats(outputs['hidden']);
-  }
-
-  /** A token sees all earlier ones and itself; one token alone sees everything. */
-  #mask(count: number, past: number): Float32Array {
-    const width = past + count;
-    if (count === 1) {
-      if (width > this.#zeros.length) this.#zeros = new Float32Array(2 * width);
-      return this.#zeros.subarray(0, width);
-    }
-    const mask = new Float32Array(count * width);
-    for (let row = 0; row < count; row++) mask.fill(masked, row * width + past + row + 1, (row + 1) * width);
-    return mask;
   }
 }
 

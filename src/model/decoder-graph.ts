@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
 import { ModelError } from './errors.ts';
+import { fastExponential } from './fast-exponential.ts';
 import { GraphBuilder } from './graph-builder.ts';
 import type { ComputeType, ModelConfig } from './model-config.ts';
 import { elementType } from './onnx-schema.ts';
@@ -18,6 +19,7 @@ export interface DecoderGraph {
  * - `ids` int32 [T]: the new tokens
  * - `cos`, `sin` float [T, 1, head size]: rotary factors of their positions; `sin` has its first half negated
  * - `mask` float [T, S]: 0 where a token may look, a very negative number elsewhere
+ * - `vectorized` bool [T, S], only with a 16-bit compute type: which scores PyTorch's kernel would exponentiate 16 at a time
  * - `slots` int32 [P]: where the earlier tokens lie in the pool
  * - `rows` int32 [R]: which of the T rows need logits
  * - `pool_L` float [N, W] for each layer L: keys, then values of each slot
@@ -50,6 +52,7 @@ class DecoderGraphBuilder {
     const rows = graph.input('rows', 'int32', ['R']);
     for (const name of ['cos', 'sin']) graph.input(name, 'float32', ['T', 1, headSize]);
     graph.input('mask', 'float32', ['T', 'S']);
+    if (this.#config.computeType !== 'float32') graph.input('vectorized', 'bool', ['T', 'S']);
     graph.input('slots', 'int32', ['P']);
 
     const embedding = this.#entry('model.embed_tokens.weight', [vocabSize, hiddenSize]);
@@ -110,8 +113,8 @@ class DecoderGraphBuilder {
   }
 
   /**
-   * Softmax of [heads, T, S] times the values: [heads, T, head size]. With a 16-bit type the weights are rounded before they are divided by
-   * their sum, as fused attention kernels do.
+   * Softmax of [heads, T, S] times the values: [heads, T, head size]. With a 16-bit type as PyTorch's fused attention computes it on CPUs: weights
+   * are rounded before they are divided by their sum, and made by a fast exponential where its vector instructions do.
    */
   #weigh(scores: string, groupedScores: string, values: string): string {
     const { headCount, headSize, computeType } = this.#config;
@@ -122,7 +125,8 @@ class DecoderGraphBuilder {
     };
     if (computeType === 'float32') return product(graph.node('Softmax', [scores], { axis: -1 }));
     const highest = graph.node('ReduceMax', [scores], { axes: [-1], keepdims: 1 });
-    const weights = graph.node('Exp', [graph.node('Sub', [scores, highest])]);
+    const relative = graph.node('Sub', [scores, highest]);
+    const weights = graph.node('Where', ['vectorized', fastExponential(graph, relative), graph.node('Exp', [relative])]);
     const sum = graph.node('ReduceSum', [weights, graph.integers([-1])], { keepdims: 1 });
     return graph.node('Div', [product(this.#round(weights)), sum]);
   }
@@ -161,7 +165,9 @@ class DecoderGraphBuilder {
       hiddenSize,
     );
     const [gate, up] = this.#split(both, [intermediateSize, intermediateSize], 1);
-    const activated = this.#round(graph.node('QuickGelu', [gate], { alpha: { float: 1 } }, 'com.microsoft'));
+    // x / (1 + exp(-x)) rather than the runtime's own sigmoid, whose last digits differ from everybody else's
+    const denominator = graph.node('Add', [graph.node('Exp', [graph.node('Neg', [gate])]), graph.floats([1])]);
+    const activated = this.#round(graph.node('Div', [gate, denominator]));
     const product = this.#round(graph.node('Mul', [activated, up]));
     return this.#linear(product, [{ name: `${prefix}.mlp.down_proj`, outputs: hiddenSize }], intermediateSize);
   }

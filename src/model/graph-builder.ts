@@ -75,6 +75,17 @@ export class GraphBuilder {
     return name;
   }
 
+  /** A vector of float32 constants; one of length 1 broadcasts. */
+  floats(values: readonly number[]): string {
+    const name = `floats_${values.length > 1 ? `${values.length}_from_` : ''}${values[0] ?? ''}`;
+    if (!this.#constants.has(name)) {
+      const rawData = new Uint8Array(Float32Array.from(values).buffer);
+      this.#initializers.push({ name, dims: [values.length], dataType: elementType.float32, rawData });
+      this.#constants.set(name, name);
+    }
+    return name;
+  }
+
   /** A tensor that stays in its safetensors file; the runtime reads it from there, so the graph itself has a few kilobytes. */
   stored(entry: TensorEntry): { readonly name: string; readonly type: ElementType } {
     const type = storedType[entry.type];

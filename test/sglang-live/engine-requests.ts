@@ -49,9 +49,8 @@ export class TrialSource {
         });
       case 'penalties':
         return this.#generate(this.#logprobs(), {
-          frequency_penalty: this.#pick([0, 0.5, -0.5]),
-          presence_penalty: this.#pick([0, 0.7]),
-          repetition_penalty: this.#pick([1, 1.2]),
+          // never both kinds: SGLang without its overlap scheduler applies them in an order that differs from one process to the next
+          ...this.#pick([{ frequency_penalty: 0.5, presence_penalty: 0.7 }, { frequency_penalty: -0.5 }, { repetition_penalty: 1.2 }]),
           logit_bias: { [this.#below(vocabulary)]: 3, [this.#below(vocabulary)]: -4.5 },
           // greedy by another road: the values are tempered, the choice is not
           ...this.#pick([{ temperature: 0 }, { temperature: 0.7, top_k: 1 }]),
