@@ -6,7 +6,7 @@ import { compareJson, generateRules, openAiRules, type Bounds, type Extremes, ty
 import { send, type Answer } from '../conformance/recording.ts';
 import { faults, TrialSource, type Trial } from './engine-requests.ts';
 
-/** What bfloat16 explains, as found here over many more values than the recordings have (see test/conformance/comparison.ts). */
+/** What bfloat16 explains (see test/conformance/comparison.ts); largest differences found in 4,350 tokens: 0.051 and 0.047. */
 const bounds: Bounds = { logprob: 0.125, hidden: 0.125, tie: 0.125 };
 const trials = 200;
 const models = join(import.meta.dirname, '../conformance/models');
@@ -133,7 +133,7 @@ for (const [model, seed] of [
           throw new Error(`trial ${index}: ${trial.path} ${JSON.stringify(trial.body).slice(0, 800)}`, { cause: error });
         }
       }
-      assert.ok(ties < trials / 5, `${ties} texts part`);
+      assert.ok(ties < trials / 10, `${ties} texts part`);
     });
 
     it('streams alike', async () => {
