@@ -32,7 +32,10 @@ export type Strategy = RouterConfig['strategy'];
 /** The ConfigMap key that holds {@link RouterConfig} as JSON. */
 export const routerConfigKey = 'router.json';
 
-/** sha256 (hex) of a configuration's content, by which the operator sees that a router has taken it over; formatting does not count. */
+/**
+ * sha256 (hex) of a configuration as the operator writes it into the ConfigMap (canonical JSON). A router reports the digest of the text it
+ * read, so that a field it does not know yet counts too; equal digests mean that it has taken this configuration over.
+ */
 export function routerConfigDigest(config: RouterConfig): string {
   return createHash('sha256').update(canonicalJson(config)).digest('hex');
 }

@@ -39,13 +39,7 @@ export class RevisionApplier {
    * @throws ChildRefusedError, ChildInTheWayError, KubeError
    */
   async apply(deployment: Live<R2RDeployment>, revision: string, templates: PodTemplates, signal: AbortSignal): Promise<AppliedChild[]> {
-    const { slm, llm } = deployment.spec;
-    const replicas = { slm: slm.replicas, llm: llm.replicas };
-    const children = revisionChildren(
-      { deployment, revision, templates, config: routerConfig(deployment), replicas },
-      this.#options.render,
-    );
-    const desired = [templateRecord(deployment, revision, templates), ...children];
+    const desired = [templateRecord(deployment, revision, templates), ...this.#children(deployment, revision, templates)];
     const applied = await this.#applyAll(deployment, revision, desired, signal);
     const wanted = new Set(desired.map(({ kind, metadata }) => `${kind}/${metadata.name}`));
     const isLeftOver = ({ type, object }: { type: ResourceType; object: Live }): boolean =>
@@ -59,25 +53,25 @@ export class RevisionApplier {
    * came from is gone.
    */
   async restore(deployment: Live<R2RDeployment>, revision: string, signal: AbortSignal): Promise<void> {
-    const { caches, render } = this.#options;
+    const { caches } = this.#options;
     const records = caches.records
       .ownedBy(deployment.metadata.uid)
       .filter((record) => record.metadata.labels?.[labelKeys.revision] === revision);
-    const record = records.sort((a, b) => age(b) - age(a)).at(-1);
+    // RFC 3339 times sort as text
+    const record = records.sort((a, b) => ((a.metadata.creationTimestamp ?? '') < (b.metadata.creationTimestamp ?? '') ? -1 : 1)).at(-1);
     if (!record) return;
-    const { slm, llm } = deployment.spec;
-    const input = {
-      deployment,
-      revision,
-      templates: pinned(record),
-      config: routerConfig(deployment),
-      replicas: { slm: slm.replicas, llm: llm.replicas },
-    };
-    const missing = revisionChildren(input, render).filter(({ apiVersion, kind, metadata }) => {
+    const missing = this.#children(deployment, revision, pinned(record)).filter(({ apiVersion, kind, metadata }) => {
       const key = { namespace: deployment.metadata.namespace, name: metadata.name };
       return !caches.children.get(`${apiVersion}/${kind}`)?.get(key);
     });
     await this.#applyAll(deployment, revision, missing, signal);
+  }
+
+  /** All children of a revision but its record, with the present spec's replicas and router configuration. */
+  #children(deployment: Live<R2RDeployment>, revision: string, templates: PodTemplates): readonly KubeObject[] {
+    const { slm, llm } = deployment.spec;
+    const replicas = { slm: slm.replicas, llm: llm.replicas };
+    return revisionChildren({ deployment, revision, templates, config: routerConfig(deployment), replicas }, this.#options.render);
   }
 
   async #applyAll(
@@ -102,8 +96,4 @@ export class RevisionApplier {
 
 function pinned({ data }: ControllerRevision): PodTemplates {
   return data as PodTemplates;
-}
-
-function age({ metadata }: Live): number {
-  return -Date.parse(String(metadata.creationTimestamp ?? 0));
 }

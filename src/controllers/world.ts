@@ -78,11 +78,12 @@ export async function observe(
   const find = (child: string): Live<Deployment> | undefined => all.find(({ metadata }) => metadata.name === child);
 
   const addresses = runningRouterAddresses(slmPods);
-  const answers = await Promise.all(addresses.map((address) => routers.status(address, signal)));
   const others = runningRouterAddresses(
     pods.filter((pod) => pod.metadata.labels?.[labelKeys.component] === 'slm' && !slmPods.includes(pod)),
   );
-  const otherAnswers = await Promise.all(others.map((address) => routers.status(address, signal)));
+  const ask = (list: readonly string[]): Promise<(RouterStatus | undefined)[]> =>
+    Promise.all(list.map((address) => routers.status(address, signal)));
+  const [answers, otherAnswers] = await Promise.all([ask(addresses), ask(others)]);
   const known = answers.filter((answer): answer is RouterStatus => answer !== undefined);
   return {
     generation,
