@@ -1,5 +1,6 @@
 import type { GenerateBody } from './call.ts';
 import { EngineError } from './errors.ts';
+import { unpackAnswer, type PackedAnswer } from './packed-answer.ts';
 
 /** The best entries of one token's distribution, best first. */
 export interface TopLogprobs {
@@ -21,17 +22,53 @@ export interface GenerateAnswer {
   /** `stop`: the last token is an end token; `length`: the asked number was reached. */
   readonly finish: 'stop' | 'length';
   readonly cachedTokens: number;
+  /** Where the time of the call went. */
+  readonly cost?: AnswerCost;
+}
+
+export interface AnswerCost {
+  /** From the first byte sent to the last byte received. */
+  readonly wireMs: number;
+  /** Parsing and checking, without the way to another thread and back. */
+  readonly decodeMs: number;
+  /** Length of the JSON text. */
+  readonly bytes: number;
+}
+
+/** What a right answer to a call looks like. */
+export interface ExpectedAnswer {
+  readonly rid: string;
+  readonly promptTokens: number;
+  readonly maxNewTokens: number;
+  /** 0: none. */
+  readonly topLogprobs: number;
+  readonly hiddenStates: boolean;
 }
 
 type Json = Readonly<Record<string, unknown>>;
 
+export function expectedAnswer(body: GenerateBody): ExpectedAnswer {
+  return {
+    rid: body.rid,
+    promptTokens: body.input_ids.length,
+    maxNewTokens: body.sampling_params.max_new_tokens,
+    topLogprobs: body.top_logprobs_num ?? 0,
+    hiddenStates: body.return_hidden_states ?? false,
+  };
+}
+
+/** Checks and reads the answer to `body`, as {@link readPacked} does. */
+export function readAnswer(value: unknown, body: GenerateBody, url: string): GenerateAnswer {
+  return unpackAnswer(readPacked(value, expectedAnswer(body), url));
+}
+
 /**
- * Checks and reads the answer to `body`. Everything that could make a wrong token look right is checked: that the answer is to this
- * request (rid, prompt length), that there is one entry a token in every list, and that each number is one.
+ * Checks and reads an answer. Everything that could make a wrong token look right is checked: that the answer is to this request (rid,
+ * prompt length), that there is one entry a token in every list, that each number is one, and that all states have one width.
  *
  * @throws EngineError `malformed` (partial or inconsistent) or `aborted`
  */
-export function readAnswer(value: unknown, body: GenerateBody, url: string): GenerateAnswer {
+export function readPacked(value: unknown, expected: ExpectedAnswer, url: string): PackedAnswer {
   const malformed = (what: string): EngineError => new EngineError('malformed', url, `answer to /generate: ${what}`);
   const meta = record(record(value)?.['meta_info']);
   if (!meta) throw malformed('meta_info is missing');
@@ -39,68 +76,94 @@ export function readAnswer(value: unknown, body: GenerateBody, url: string): Gen
   const finishType = finish?.['type'];
   if (finishType === 'abort') throw new EngineError('aborted', url, `the server aborted the request: ${String(finish?.['message'])}`);
   if (finishType !== 'stop' && finishType !== 'length') throw malformed('finish_reason is neither stop nor length');
-  if (meta['id'] !== body.rid) throw malformed('meta_info.id is another request');
-  if (meta['prompt_tokens'] !== body.input_ids.length)
-    throw malformed(`prompt_tokens is ${String(meta['prompt_tokens'])}, sent were ${body.input_ids.length}`);
+  if (meta['id'] !== expected.rid) throw malformed('meta_info.id is another request');
+  if (meta['prompt_tokens'] !== expected.promptTokens)
+    throw malformed(`prompt_tokens is ${String(meta['prompt_tokens'])}, sent were ${expected.promptTokens}`);
   const ids = record(value)?.['output_ids'];
-  if (!Array.isArray(ids) || !ids.every((id): id is number => Number.isInteger(id) && Number(id) >= 0))
-    throw malformed('output_ids is not a list of token ids');
-  if (ids.length === 0 || ids.length > body.sampling_params.max_new_tokens)
-    throw malformed(`output_ids has ${ids.length} tokens, asked were ${body.sampling_params.max_new_tokens}`);
+  if (!Array.isArray(ids) || !ids.every(isTokenId)) throw malformed('output_ids is not a list of token ids');
+  if (ids.length === 0 || ids.length > expected.maxNewTokens)
+    throw malformed(`output_ids has ${ids.length} tokens, asked were ${expected.maxNewTokens}`);
   if (meta['completion_tokens'] !== ids.length)
     throw malformed(`completion_tokens is ${String(meta['completion_tokens'])}, output_ids has ${ids.length}`);
-
-  const tops = body.top_logprobs_num ? perToken(meta['output_top_logprobs'], ids.length) : undefined;
-  const states = body.return_hidden_states ? perToken(meta['hidden_states'], ids.length) : undefined;
-  if (body.top_logprobs_num && !tops) throw malformed('output_top_logprobs does not have one entry a token');
-  if (body.return_hidden_states && !states) throw malformed('hidden_states does not have one entry a token');
   const cached = meta['cached_tokens'];
   return {
-    tokens: ids.map((id, index) => ({
-      id,
-      ...(tops && { top: readTop(tops[index], body.top_logprobs_num ?? 0) ?? fail(malformed(`output_top_logprobs[${index}] is damaged`)) }),
-      ...(states && { hidden: readState(states[index], index) ?? fail(malformed(`hidden_states[${index}] is damaged`)) }),
-    })),
+    ids: Int32Array.from(ids),
     finish: finishType,
     cachedTokens: typeof cached === 'number' ? cached : 0,
+    ...(expected.topLogprobs > 0 && readTops(meta['output_top_logprobs'], ids.length, expected.topLogprobs, malformed)),
+    ...(expected.hiddenStates && readStates(meta['hidden_states'], ids.length, malformed)),
   };
-}
-
-function fail(error: Error): never {
-  throw error;
 }
 
 function record(value: unknown): Json | undefined {
   return typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value)) : undefined;
 }
 
+function isTokenId(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 0x7fffffff;
+}
+
 function perToken(value: unknown, tokens: number): readonly unknown[] | undefined {
   return Array.isArray(value) && value.length === tokens ? value : undefined;
 }
 
-/** `[logprob, id, text|null]` a row; infinities arrive as null because JSON has none. */
-function readTop(value: unknown, count: number): TopLogprobs | undefined {
-  if (!Array.isArray(value) || value.length !== count) return undefined;
-  const ids = new Int32Array(count);
-  const logprobs = new Float64Array(count);
-  for (let index = 0; index < count; index++) {
+function readTops(value: unknown, tokens: number, count: number, malformed: (what: string) => Error): Pick<PackedAnswer, 'top'> {
+  const rows = perToken(value, tokens);
+  if (!rows) throw malformed('output_top_logprobs does not have one entry a token');
+  const ids = new Int32Array(tokens * count);
+  const logprobs = new Float64Array(tokens * count);
+  for (const [index, row] of rows.entries()) {
+    const [from, to] = [index * count, (index + 1) * count];
+    if (!readTop(row, ids.subarray(from, to), logprobs.subarray(from, to))) throw malformed(`output_top_logprobs[${index}] is damaged`);
+  }
+  return { top: { count, ids, logprobs } };
+}
+
+function readStates(value: unknown, tokens: number, malformed: (what: string) => Error): Pick<PackedAnswer, 'hidden'> {
+  const rows = perToken(value, tokens);
+  if (!rows) throw malformed('hidden_states does not have one entry a token');
+  let width = 0;
+  let values = new Float32Array();
+  for (const [index, entry] of rows.entries()) {
+    const row = lastState(entry, index);
+    if (index === 0 && row) {
+      width = row.length;
+      values = new Float32Array(tokens * width);
+    }
+    if (!row || row.length !== width || !copyNumbers(row, values, index * width)) throw malformed(`hidden_states[${index}] is damaged`);
+  }
+  return { hidden: { width, values } };
+}
+
+/** `[logprob, id, text|null]` an entry; infinities arrive as null because JSON has none. */
+function readTop(value: unknown, ids: Int32Array, logprobs: Float64Array): boolean {
+  if (!Array.isArray(value) || value.length !== ids.length) return false;
+  for (let index = 0; index < ids.length; index++) {
     const entry: unknown = value[index];
-    if (!Array.isArray(entry)) return undefined;
+    if (!Array.isArray(entry)) return false;
     const [logprob, id] = entry as readonly unknown[];
-    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0) return undefined;
-    if (typeof logprob !== 'number' && (logprob !== null || index === 0)) return undefined;
+    if (!isTokenId(id)) return false;
+    if (typeof logprob !== 'number' && (logprob !== null || index === 0)) return false;
     ids[index] = id;
     logprobs[index] = logprob ?? Number.NEGATIVE_INFINITY;
   }
-  return { ids, logprobs };
+  return true;
 }
 
 /** Element 0 holds one row for every prompt token that was not cached, of which the last counts; the others are single rows. */
-function readState(value: unknown, index: number): Float32Array | undefined {
+function lastState(value: unknown, index: number): readonly unknown[] | undefined {
   if (!Array.isArray(value) || value.length === 0) return undefined;
   const nested = Array.isArray(value[0]);
   if (nested && index > 0) return undefined;
   const row: unknown = nested ? value.at(-1) : value;
-  if (!Array.isArray(row) || row.length === 0 || !row.every((x): x is number => typeof x === 'number')) return undefined;
-  return Float32Array.from(row);
+  return Array.isArray(row) && row.length > 0 ? row : undefined;
+}
+
+function copyNumbers(from: readonly unknown[], to: Float32Array, offset: number): boolean {
+  for (let index = 0; index < from.length; index++) {
+    const value = from[index];
+    if (typeof value !== 'number') return false;
+    to[offset + index] = value;
+  }
+  return true;
 }

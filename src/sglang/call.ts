@@ -1,9 +1,12 @@
 import { EngineError } from './errors.ts';
+import type { SequenceJson } from './sequence-json.ts';
 
 /** One greedy continuation of a token sequence. Nothing else can be asked for: other sampling keys would change the logits or be refused. */
 export interface GenerateCall {
   /** The whole sequence so far: prompt and everything emitted. */
   readonly ids: readonly number[];
+  /** The same ids as they stand in the request, where the caller keeps them so: long sequences are then neither written nor checked anew. */
+  readonly idsJson?: SequenceJson;
   readonly maxNewTokens: number;
   /** Entries of each token's distribution to return, best first; clamped to the vocabulary. 0 or absent: none. */
   readonly topLogprobs?: number;
@@ -36,7 +39,14 @@ export function generateBody(call: GenerateCall, rid: string, server: { readonly
   if (call.ids.length === 0) throw new EngineError('invalid_call', server.url, 'ids is empty: send at least one token');
   if (!Number.isInteger(call.maxNewTokens) || call.maxNewTokens < 1)
     throw new EngineError('invalid_call', server.url, `maxNewTokens is ${call.maxNewTokens}: it must be a whole number of at least 1`);
-  const wrong = call.ids.find((id) => !Number.isInteger(id) || id < 0 || id >= server.vocabSize);
+  const { idsJson } = call;
+  if (idsJson && (idsJson.length !== call.ids.length || idsJson.last !== call.ids.at(-1)))
+    throw new EngineError('invalid_call', server.url, 'idsJson is of another sequence than ids: extend both together');
+  const wrong = idsJson
+    ? idsJson.largest >= server.vocabSize
+      ? idsJson.largest
+      : undefined
+    : call.ids.find((id) => !Number.isInteger(id) || id < 0 || id >= server.vocabSize);
   if (wrong !== undefined)
     throw new EngineError('invalid_token', server.url, `token id ${wrong} is outside the model's vocabulary of ${server.vocabSize}`);
   const topLogprobs = Math.min(call.topLogprobs ?? 0, server.vocabSize);
@@ -51,4 +61,11 @@ export function generateBody(call: GenerateCall, rid: string, server: { readonly
     ...(topLogprobs > 0 && { return_logprob: true, top_logprobs_num: topLogprobs }),
     ...(call.hiddenStates && { return_hidden_states: true }),
   };
+}
+
+/** The body's JSON text. */
+export function bodyText(body: GenerateBody, idsJson?: SequenceJson): string {
+  if (!idsJson) return JSON.stringify(body);
+  const { input_ids: _, ...rest } = body;
+  return `{"input_ids":[${idsJson.text}],${JSON.stringify(rest).slice(1)}`;
 }

@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { Agent } from 'undici';
 import type { z } from 'zod';
-import { readAnswer, type GenerateAnswer } from './answer.ts';
-import { generateBody, type GenerateCall } from './call.ts';
+import { expectedAnswer, type GenerateAnswer } from './answer.ts';
+import { bodyText, generateBody, type GenerateCall } from './call.ts';
+import { Decoder } from './decoder.ts';
 import { EngineError } from './errors.ts';
-import { exchange, messageOf, type HttpAnswer } from './exchange.ts';
+import { exchange, messageOf, textOf, type HttpAnswer } from './exchange.ts';
 import { readLoad, type EngineLoad } from './exposition.ts';
 import { modelInfoSchema, modelListSchema, serverInfoSchema, type ModelInfo, type ServerInfo } from './info.ts';
+import { unpackAnswer } from './packed-answer.ts';
 
 /** uvicorn closes idle connections after 5 s; ours must let go of them first, or a request meets a closing socket. */
 const keepAliveMs = 4_000;
@@ -21,6 +23,8 @@ export interface SglangClientOptions {
   readonly vocabSize: number;
   /** @default 10_000 */
   readonly infoTimeoutMs?: number;
+  /** Parses large answers; stays open when the client is closed. @default one of its own */
+  readonly decoder?: Decoder;
 }
 
 /**
@@ -32,12 +36,16 @@ export class SglangClient {
   readonly #vocabSize: number;
   readonly #infoTimeoutMs: number;
   readonly #agent = new Agent({ keepAliveTimeout: keepAliveMs, keepAliveMaxTimeout: keepAliveMs, connect: { timeout: 5_000 } });
+  readonly #decoder: Decoder;
+  readonly #ownsDecoder: boolean;
   #inFlight = 0;
 
   constructor(options: SglangClientOptions) {
     this.url = options.url.replace(/\/+$/, '');
     this.#vocabSize = options.vocabSize;
     this.#infoTimeoutMs = options.infoTimeoutMs ?? 10_000;
+    this.#decoder = options.decoder ?? new Decoder();
+    this.#ownsDecoder = !options.decoder;
   }
 
   /** `/generate` calls the server may still be working on, cancelled ones that have not ended included. */
@@ -67,16 +75,25 @@ export class SglangClient {
     this.#inFlight++;
     const { answer, closed } = exchange(
       this.#agent,
-      { origin: this.url, path: '/generate', method: 'POST', json: body, timeoutMs: call.timeoutMs, signal },
+      { origin: this.url, path: '/generate', method: 'POST', body: bodyText(body, call.idsJson), timeoutMs: call.timeoutMs, signal },
       () => void this.abort(body.rid),
     );
     void closed.then(() => this.#inFlight--);
-    return readAnswer(parseJson(accepted(await answer, '/generate', this.url), '/generate', this.url), body, this.url);
+    const { bytes, wireMs } = accepted(await answer, '/generate', this.url);
+    const length = bytes.byteLength;
+    const { packed, decodeMs } = await this.#decoder.decode(bytes, expectedAnswer(body), this.url);
+    return { ...unpackAnswer(packed), cost: { wireMs, decodeMs, bytes: length } };
   }
 
   /** Tells the server to stop a request. Never fails: the request may be over, the server gone. */
   async abort(rid: string): Promise<void> {
-    const call = { origin: this.url, path: '/abort_request', method: 'POST', json: { rid }, timeoutMs: this.#infoTimeoutMs } as const;
+    const call = {
+      origin: this.url,
+      path: '/abort_request',
+      method: 'POST',
+      body: JSON.stringify({ rid }),
+      timeoutMs: this.#infoTimeoutMs,
+    } as const;
     await exchange(this.#agent, call).answer.catch(() => undefined);
   }
 
@@ -114,17 +131,19 @@ export class SglangClient {
 
   /** @throws EngineError, also when the server has no metrics page */
   async load(signal?: AbortSignal): Promise<EngineLoad> {
-    return readLoad((await this.#get('/metrics', signal)).text);
+    return readLoad(textOf(await this.#get('/metrics', signal)));
   }
 
   /** Lets calls in flight end, then closes the connections. */
   async close(): Promise<void> {
     await this.#agent.close();
+    if (this.#ownsDecoder) await this.#decoder.close();
   }
 
   /** Cuts the connections; calls in flight fail. */
   async destroy(): Promise<void> {
     await this.#agent.destroy();
+    if (this.#ownsDecoder) await this.#decoder.close();
   }
 
   async #get(path: string, signal?: AbortSignal): Promise<HttpAnswer> {
@@ -162,12 +181,12 @@ function accepted(answer: HttpAnswer, path: string, url: string): HttpAnswer {
         : answer.status >= 400
           ? 'rejected'
           : 'malformed';
-  throw new EngineError(code, url, `${path} answered ${answer.status}: ${answer.text.slice(0, 300)}`);
+  throw new EngineError(code, url, `${path} answered ${answer.status}: ${textOf(answer).slice(0, 300)}`);
 }
 
 function parseJson(answer: HttpAnswer, path: string, url: string): unknown {
   try {
-    return JSON.parse(answer.text);
+    return JSON.parse(textOf(answer));
   } catch (cause) {
     throw new EngineError('malformed', url, `answer to ${path} is not JSON: ${messageOf(cause)}`, { cause });
   }

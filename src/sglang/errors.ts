@@ -1,6 +1,15 @@
 /** Why a call to a model server failed; mirrored in docs/reference/errors.md. */
 export type EngineErrorCode =
-  'unreachable' | 'timeout' | 'overloaded' | 'server_error' | 'rejected' | 'malformed' | 'aborted' | 'invalid_call' | 'invalid_token';
+  | 'unreachable'
+  | 'timeout'
+  | 'overloaded'
+  | 'server_error'
+  | 'rejected'
+  | 'malformed'
+  | 'aborted'
+  | 'decoder_failed'
+  | 'invalid_call'
+  | 'invalid_token';
 
 /** Failures that another try, or another replica, may not repeat. The rest would be answered the same way again. */
 const retryableCodes: ReadonlySet<EngineErrorCode> = new Set([
@@ -10,6 +19,7 @@ const retryableCodes: ReadonlySet<EngineErrorCode> = new Set([
   'server_error',
   'malformed',
   'aborted',
+  'decoder_failed',
 ]);
 
 /** A call to a model server that gave no usable answer. `url` names the server, `code` is stable, `cause` is what the wire said. */

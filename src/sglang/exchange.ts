@@ -3,14 +3,17 @@ import { EngineError } from './errors.ts';
 
 export interface HttpAnswer {
   readonly status: number;
-  readonly text: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** From the start of sending to the last byte. */
+  readonly wireMs: number;
 }
 
 export interface Exchange {
   readonly origin: string;
   readonly path: string;
   readonly method: 'GET' | 'POST';
-  readonly json?: unknown;
+  /** JSON text. */
+  readonly body?: string;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -63,6 +66,7 @@ export function exchange(
 }
 
 async function send(dispatcher: Dispatcher, call: Exchange, signal: AbortSignal): Promise<HttpAnswer> {
+  const startedAt = performance.now();
   const response = await dispatcher.request({
     origin: call.origin,
     path: call.path,
@@ -70,9 +74,15 @@ async function send(dispatcher: Dispatcher, call: Exchange, signal: AbortSignal)
     signal,
     headersTimeout: 0,
     bodyTimeout: 0,
-    ...(call.json !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(call.json) }),
+    ...(call.body !== undefined && { headers: { 'content-type': 'application/json' }, body: Buffer.from(call.body) }),
   });
-  return { status: response.statusCode, text: await response.body.text() };
+  // undici types the bytes as possibly shared; they are a buffer of their own
+  const bytes = (await response.body.bytes()) as Uint8Array<ArrayBuffer>;
+  return { status: response.statusCode, bytes, wireMs: performance.now() - startedAt };
+}
+
+export function textOf({ bytes }: HttpAnswer): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
 }
 
 export function messageOf(error: unknown): string {

@@ -1,7 +1,9 @@
 /** Client of SGLang's native API. */
-export type { GeneratedToken, GenerateAnswer, TopLogprobs } from './answer.ts';
+export type { AnswerCost, GeneratedToken, GenerateAnswer, TopLogprobs } from './answer.ts';
 export type { GenerateCall } from './call.ts';
 export { SglangClient, type SglangClientOptions } from './client.ts';
+export { Decoder, type DecoderOptions } from './decoder.ts';
 export { EngineError, type EngineErrorCode } from './errors.ts';
 export type { EngineLoad } from './exposition.ts';
 export type { ModelInfo, ServerInfo } from './info.ts';
+export { SequenceJson } from './sequence-json.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readAnswer } from '../../src/sglang/answer.ts';
-import { generateBody, type GenerateBody } from '../../src/sglang/call.ts';
-import { EngineError } from '../../src/sglang/index.ts';
+import { bodyText, generateBody, type GenerateBody } from '../../src/sglang/call.ts';
+import { EngineError, SequenceJson } from '../../src/sglang/index.ts';
 import { recording } from './recordings.ts';
 
 interface RecordedAnswer {
@@ -81,6 +81,7 @@ describe('answers of a real SGLang', () => {
     'a lost token': (answer) => ({ ...answer, output_ids: answer.output_ids.slice(1) }),
     'no tokens': (answer) => ({ ...change(answer, { completion_tokens: 0 }), output_ids: [] }),
     'a token that is a word': (answer) => ({ ...answer, output_ids: ['a', 'b'] }),
+    'a token above any vocabulary': (answer) => ({ ...answer, output_ids: [2 ** 32, 5] }),
     'a token below zero': (answer) => ({ ...answer, output_ids: [-1, 5] }),
     'more tokens than asked': (answer) => ({ ...change(answer, { completion_tokens: 3 }), output_ids: [1, 2, 3] }),
     'no distributions': (answer) => change(answer, { output_top_logprobs: undefined }),
@@ -92,6 +93,7 @@ describe('answers of a real SGLang', () => {
     'a lost state': (answer) => change(answer, { hidden_states: list(answer, 'hidden_states').slice(1) }),
     'a state of another chunk': (answer) => change(answer, { hidden_states: list(answer, 'hidden_states').map(() => [[1, 2]]) }),
     'an empty state': (answer) => change(answer, { hidden_states: [[[]], []] }),
+    'states of two widths': (answer) => change(answer, { hidden_states: [[[1, 2]], [1, 2, 3]] }),
     'a state with a hole': (answer) => change(answer, { hidden_states: [[[1, null]], [1, 2]] }),
   };
   for (const [what, damage] of Object.entries(damages)) {
@@ -134,7 +136,21 @@ describe('calls to a model server', () => {
     });
   });
 
+  it('are the same when the caller keeps the sequence as text', () => {
+    const start = SequenceJson.of([1]);
+    const idsJson = start.append([2]).append([]);
+    assert.equal(start.append([9]).text, '1,9', 'a continuation leaves its beginning alone');
+    const body = generateBody({ ...call, idsJson }, 'rid', server);
+    assert.deepEqual(JSON.parse(bodyText(body, idsJson)), body);
+    assert.deepEqual(JSON.parse(bodyText(body)), body);
+    assert.throws(() => SequenceJson.of([1, -2]), RangeError);
+    assert.throws(() => start.append([1.5]), RangeError);
+  });
+
   for (const [what, change, code] of [
+    ['a sequence as text with an id above the vocabulary', { ids: [1, 128, 2], idsJson: SequenceJson.of([1, 128, 2]) }, 'invalid_token'],
+    ['a sequence as text that is shorter', { idsJson: SequenceJson.of([2]) }, 'invalid_call'],
+    ['a sequence as text that is another', { idsJson: SequenceJson.of([1, 3]) }, 'invalid_call'],
     ['a token id above the vocabulary', { ids: [1, 128] }, 'invalid_token'],
     ['a token id below zero', { ids: [-5] }, 'invalid_token'],
     ['half a token id', { ids: [1.5] }, 'invalid_token'],

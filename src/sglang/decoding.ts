@@ -1,0 +1,19 @@
+import { readPacked, type ExpectedAnswer } from './answer.ts';
+import { EngineError } from './errors.ts';
+import { messageOf } from './exchange.ts';
+import type { PackedAnswer } from './packed-answer.ts';
+
+/**
+ * Parses and checks the JSON text of an answer to `/generate`.
+ *
+ * @throws EngineError `malformed` or `aborted`
+ */
+export function decodeAnswer(bytes: Uint8Array<ArrayBuffer>, expected: ExpectedAnswer, url: string): PackedAnswer {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
+  } catch (cause) {
+    throw new EngineError('malformed', url, `answer to /generate is not JSON: ${messageOf(cause)}`, { cause });
+  }
+  return readPacked(value, expected, url);
+}
