@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EngineError, type EngineLoad, type GenerateCall } from '../sglang/index.ts';
+import { EngineError, type EngineLoad, type GenerateCall, type GeneratedToken } from '../sglang/index.ts';
 import { validTokens, type Engine } from './engines.ts';
 import type { LoopObserver } from './observer.ts';
 import { rendezvous } from './rendezvous.ts';
@@ -45,6 +45,8 @@ const canaryTimeoutMs = 10_000;
 export interface Insistence {
   readonly timeoutMs: number;
   readonly forever: boolean;
+  /** Nobody wants the answer any more: no further try. A call on the wire may finish. */
+  readonly abandoned?: AbortSignal;
 }
 
 export interface ReplicaView {
@@ -147,12 +149,17 @@ export class LlmPool {
   }
 
   /** Fills one replica's prefix cache with a prompt. @returns the token that follows it, or [] when that failed. */
-  async prime(key: string, ids: readonly number[], timeoutMs: number, signal: AbortSignal): Promise<readonly number[]> {
+  async prime(
+    key: string,
+    call: Omit<GenerateCall, 'timeoutMs'>,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<readonly GeneratedToken[]> {
     const replica = this.#choose(key, new Set());
     if (!replica) return [];
     const share = this.#others(replica, new Set()) ? 2 : 1;
     try {
-      return await this.#call(replica, 'prime', { ids, maxNewTokens: 1, timeoutMs: timeoutMs / share }, signal);
+      return await this.#call(replica, 'prime', { ...call, timeoutMs: timeoutMs / share }, signal);
     } catch (error) {
       if (signal.aborted || error instanceof EngineError) return [];
       throw error;
@@ -163,14 +170,14 @@ export class LlmPool {
    * Continues a sequence on the conversation's replica, on others when that one fails, and waits for one to come back where none takes calls.
    *
    * @returns the tokens; [] when none answered in time
-   * @throws EngineError when each one that takes calls refused this very sequence; or the signal's reason
+   * @throws EngineError when each one that takes calls refused this very sequence; or a signal's reason
    */
   async generate(
     key: string,
     call: Omit<GenerateCall, 'timeoutMs'>,
     insistence: Insistence,
     signal: AbortSignal,
-  ): Promise<readonly number[]> {
+  ): Promise<readonly GeneratedToken[]> {
     // Where the pool has been out for longer than the timeout already, nobody waits all over again; one that was quiet since gets the full patience.
     if (this.available && this.#now() - this.#lastFailure > insistence.timeoutMs) this.#outSince = undefined;
     const deadline = insistence.forever ? Infinity : (this.#outSince ?? this.#now()) + insistence.timeoutMs;
@@ -178,12 +185,14 @@ export class LlmPool {
     let refusal: EngineError | undefined;
     for (let waits = 0; ;) {
       signal.throwIfAborted();
+      insistence.abandoned?.throwIfAborted();
       const replica = this.#choose(key, refused);
       if (!replica) {
         // Waiting would not help: the same sequence would be refused again.
         if (refusal) throw refusal;
         this.#outSince ??= this.#now();
-        if (!(await this.#change(Math.min(deadline - this.#now(), this.#backoffMs(waits++)), signal)) && this.#now() >= deadline) return [];
+        const wait = Math.min(deadline - this.#now(), this.#backoffMs(waits++));
+        if (!(await this.#change(wait, signal, insistence.abandoned)) && this.#now() >= deadline) return [];
         continue;
       }
       const started = this.#now();
@@ -224,7 +233,7 @@ export class LlmPool {
     return [...this.#replicas.values()].some((other) => other !== replica && isAvailable(other) && !refused.has(other));
   }
 
-  async #call(replica: Replica, kind: 'prime' | 'token', call: GenerateCall, signal: AbortSignal): Promise<readonly number[]> {
+  async #call(replica: Replica, kind: 'prime' | 'token', call: GenerateCall, signal: AbortSignal): Promise<readonly GeneratedToken[]> {
     const { observer, validIds } = this.#options;
     const started = this.#now();
     const report = (outcome: 'ok' | 'failed' | 'cancelled'): void =>
@@ -234,7 +243,7 @@ export class LlmPool {
       replica.failures = 0;
       this.#outSince = undefined;
       report('ok');
-      return tokens.map(({ id }) => id);
+      return tokens;
     } catch (error) {
       report(signal.aborted ? 'cancelled' : 'failed');
       // A prime that takes too long says that the prompt is long, not that the replica fails: other conversations keep it.
@@ -315,17 +324,20 @@ export class LlmPool {
     for (const wake of [...this.#waiting]) wake();
   }
 
-  /** Waits for news of any replica. @returns false when none came in time @throws the signal's reason */
-  async #change(timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+  /** Waits for news of any replica. @returns false when none came in time @throws a signal's reason */
+  async #change(timeoutMs: number, signal: AbortSignal, abandoned?: AbortSignal): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const wake = (): void => resolve(true);
     const cancel = new AbortController();
     this.#waiting.add(wake);
     try {
-      const late = sleep(Math.max(0, timeoutMs), false, { signal: AbortSignal.any([signal, cancel.signal]) });
+      const late = sleep(Math.max(0, timeoutMs), false, {
+        signal: AbortSignal.any([signal, cancel.signal, ...(abandoned ? [abandoned] : [])]),
+      });
       return await Promise.race([promise, late]);
     } catch (error) {
       signal.throwIfAborted();
+      abandoned?.throwIfAborted();
       throw error;
     } finally {
       this.#waiting.delete(wake);

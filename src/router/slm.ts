@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EngineError, type GeneratedToken } from '../sglang/index.ts';
+import { DraftCost } from './draft-cost.ts';
 import { validTokens, type Engine } from './engines.ts';
 import { ApiError } from './errors.ts';
-import type { Scorer } from './strategy.ts';
 
 export interface SlmOptions {
   readonly engine: Engine;
@@ -16,32 +16,55 @@ export interface SlmOptions {
   readonly retryDelaysMs?: readonly number[];
 }
 
+/** What a block is drafted with. */
+export interface DraftNeeds {
+  /** Entries of each distribution; 0: none. */
+  readonly topLogprobs: number;
+  readonly hiddenStates: boolean;
+  /** Whether an abandoned draft is aborted on the server instead of left to run out. @default false */
+  readonly abortable?: boolean;
+}
+
 /** The small model beside this router: drafts blocks, and tries again while its server stumbles or restarts. */
 export class Slm {
   readonly #options: SlmOptions;
+  readonly #cost = new DraftCost();
 
   constructor(options: SlmOptions) {
     this.#options = options;
   }
 
+  /** What a call costs besides its decode steps, in decode steps, as seen lately. */
+  get overheadSteps(): number {
+    return this.#cost.overheadSteps;
+  }
+
   /**
    * Drafts up to `length` tokens after `ids`, at least one. A block may be shorter: it ends at an end token.
    *
+   * @param abandoned nobody wants the draft any more: it is not tried again
    * @throws ApiError `slm_unavailable` when the retries are used up, `engine_error` when trying again would not help
    */
   async draft(
     ids: readonly number[],
     length: number,
-    needs: Pick<Scorer, 'topLogprobs' | 'hiddenStates'>,
+    needs: DraftNeeds,
     signal: AbortSignal,
+    abandoned?: AbortSignal,
   ): Promise<readonly GeneratedToken[]> {
     const { engine, validIds, endIds, timeoutMs = 30_000, retryDelaysMs = [50, 200, 800, 2_000] } = this.#options;
-    const call = { ids, maxNewTokens: length, ...needs, stopTokenIds: endIds, timeoutMs };
+    const { topLogprobs, hiddenStates, abortable = false } = needs;
+    const call = { ids, maxNewTokens: length, topLogprobs, hiddenStates, stopTokenIds: endIds, timeoutMs };
+    const wire = abandoned && abortable ? AbortSignal.any([signal, abandoned]) : signal;
     for (let attempt = 0; ; attempt++) {
       try {
-        return validTokens(await engine.generate(call, signal), validIds, engine.url);
+        const started = performance.now();
+        const tokens = validTokens(await engine.generate(call, wire), validIds, engine.url);
+        this.#cost.observe(tokens.length, performance.now() - started);
+        return tokens;
       } catch (error) {
         signal.throwIfAborted();
+        abandoned?.throwIfAborted();
         if (!(error instanceof EngineError)) throw error;
         // What the server said can hold paths and addresses: it goes to the log, as the cause, and not to the client.
         if (!error.retryable)

@@ -1,10 +1,18 @@
-import { accept } from './accept.ts';
-import { blockLength, initialRate, observeBlock } from './block-length.ts';
+import type { GeneratedToken } from '../sglang/index.ts';
 import type { Consultant } from './conversation.ts';
 import type { LoopObserver } from './observer.ts';
+import { Pipeline } from './pipeline.ts';
+import type { Sampler } from './sampler.ts';
+import type { Scorer } from './scoring/signals.ts';
 import type { Slm } from './slm.ts';
-import { noScorer, type Scorer, type Strategy } from './strategy.ts';
+import type { Strategy } from './strategy.ts';
 import type { EmittedToken, LoopEnd } from './token.ts';
+
+/** What the SLM does while the LLM is asked: nothing; draft on as if the LLM agreed; and ask the LLM at later divergent tokens, too. */
+export type Lookahead = 'Off' | 'Single' | 'Nested';
+
+/** Entries of an emitted token's distribution, where it is kept: OpenAI's API lets clients ask for 20. */
+export const keptLogprobs = 20;
 
 export interface LoopInput {
   readonly prompt: readonly number[];
@@ -13,8 +21,17 @@ export interface LoopInput {
   readonly maxDraftTokens: number;
   /** End tokens of both models. */
   readonly endIds: ReadonlySet<number>;
-  readonly slm: Slm;
+  readonly slm: Pick<Slm, 'draft' | 'overheadSteps'>;
   readonly llm: Consultant;
+  /** `llm`: the LLM supplies every token. */
+  readonly strategy: Strategy | 'llm';
+  readonly scorer: Scorer;
+  readonly sampler: Sampler;
+  /** Emit each token's distribution with it, at least its {@link keptLogprobs} best entries. */
+  readonly keepTop: boolean;
+  readonly lookahead: Lookahead;
+  /** LLM calls asked ahead of an earlier answer at most, at one time. */
+  readonly maxLookaheadCalls: number;
   readonly observer: LoopObserver;
   readonly signal: AbortSignal;
 }
@@ -22,74 +39,60 @@ export interface LoopInput {
 type Tokens = AsyncGenerator<readonly EmittedToken[], LoopEnd, void>;
 
 /**
- * Routes token by token, but works in blocks: draft on the SLM, score, accept up to the first divergent row, ask the LLM there.
- * Yields tokens as they become certain. What it yields is exactly what drafting one token at a time would give; block lengths,
- * retries and timing only change when.
+ * Routes token by token, but works in blocks and ahead of the LLM's answers. Yields tokens as they become certain. What it yields is
+ * exactly what drafting, deciding and asking one token at a time would give; block lengths, look-ahead, retries and timing only change when.
  *
  * @throws ApiError when an engine fails for good, or the signal's reason
  */
-export async function* routedTokens<State>(input: LoopInput, strategy: Strategy<State>, scorer: Scorer): Tokens {
-  const { endIds, slm, llm, observer, signal } = input;
-  const prefix = [...input.prompt];
-  const end = prefix.length + input.maxTokens;
-  let state = strategy.initial;
-  let rate = initialRate;
-  while (prefix.length < end) {
-    const length = Math.min(blockLength(rate, input.maxDraftTokens), end - prefix.length);
-    const drafted = await slm.draft(prefix, length, scorer, signal);
-    const scores = await scorer.score(drafted);
-    const rows = drafted.map(({ id }, index) => ({ id, score: scores[index] ?? Number.NaN }));
-    let next = 0;
-    let divergences = 0;
-    while (next < rows.length) {
-      const verdict = accept(strategy, state, rows, next, endIds);
-      state = verdict.state;
-      const accepted = rows.slice(next, next + verdict.accepted).map(({ id }): EmittedToken => ({ id, source: 'slm' }));
-      next += verdict.accepted;
-      prefix.push(...accepted.map(({ id }) => id));
-      if (accepted.length > 0) yield accepted;
-      if (verdict.ended) {
-        observer.block(drafted.length, next);
-        return 'stop';
-      }
-      const row = rows[next];
-      if (!verdict.divergent || !row) break;
-      divergences++;
-      next++;
-      const [answer] = await llm.continue(prefix, 1, signal);
-      const token: EmittedToken = answer === undefined ? { id: row.id, source: 'fallback' } : { id: answer, source: 'llm' };
-      prefix.push(token.id);
-      yield [token];
-      if (endIds.has(token.id)) {
-        observer.block(drafted.length, next);
-        return 'stop';
-      }
-      // The rows behind were drafted on exactly this prefix if both models agree; otherwise they are void.
-      if (token.id !== row.id) break;
+export async function* routedTokens(input: LoopInput): Tokens {
+  if (input.strategy === 'llm') return yield* llmTokens(input);
+  const pipeline = new Pipeline(input, input.strategy);
+  try {
+    for (;;) {
+      input.signal.throwIfAborted();
+      const { tokens, end } = pipeline.advance();
+      if (tokens.length > 0) yield tokens;
+      if (end !== undefined) return end;
+      await pipeline.arrival();
     }
-    observer.block(drafted.length, next);
-    rate = observeBlock(rate, next, divergences);
+  } finally {
+    pipeline.close();
   }
-  return 'length';
 }
 
 /**
  * Lets the LLM supply every token, in blocks. Where no LLM answers and the policy allows it, the SLM supplies one token as the stated
  * fallback, and the next block is the LLM's to try again.
  */
-export async function* llmTokens(input: LoopInput): Tokens {
-  const { endIds, slm, llm, signal } = input;
-  const prefix = [...input.prompt];
-  const end = prefix.length + input.maxTokens;
-  while (prefix.length < end) {
-    const block = await llm.continue(prefix, Math.min(input.maxDraftTokens, end - prefix.length), signal);
-    const source = block.length > 0 ? 'llm' : 'fallback';
-    const ids = block.length > 0 ? block : (await slm.draft(prefix, 1, noScorer, signal)).map(({ id }) => id);
-    const last = ids.findIndex((id) => endIds.has(id));
-    const tokens = (last < 0 ? ids : ids.slice(0, last + 1)).map((id): EmittedToken => ({ id, source }));
-    prefix.push(...tokens.map(({ id }) => id));
+async function* llmTokens(input: LoopInput): Tokens {
+  const { endIds, slm, llm, signal, sampler, keepTop } = input;
+  const ids = [...input.prompt];
+  const end = ids.length + input.maxTokens;
+  const topLogprobs = Math.max(sampler.topLogprobs, keepTop ? keptLogprobs : 0);
+  while (ids.length < end) {
+    const answer = await llm.continue([...ids], { maxTokens: Math.min(input.maxDraftTokens, end - ids.length), topLogprobs }, signal);
+    const source = answer.length > 0 ? 'llm' : 'fallback';
+    const block = answer.length > 0 ? answer : await slm.draft([...ids], 1, { topLogprobs, hiddenStates: false }, signal);
+    const tokens = chosen(block, ids.length - input.prompt.length, input).map(({ id, top }): EmittedToken => ({
+      id,
+      source,
+      ...(keepTop && top && { top }),
+    }));
+    ids.push(...tokens.map(({ id }) => id));
     yield tokens;
-    if (last >= 0) return 'stop';
+    const last = tokens.at(-1);
+    if (last && endIds.has(last.id)) return 'stop';
   }
   return 'length';
+}
+
+/** The tokens of a greedy block that hold: up to the first for which sampling takes another, and up to an end token. */
+function chosen(block: readonly GeneratedToken[], position: number, { sampler, endIds }: LoopInput): readonly GeneratedToken[] {
+  const tokens: GeneratedToken[] = [];
+  for (const token of block) {
+    const id = sampler.choose(token, position + tokens.length);
+    tokens.push({ ...token, id });
+    if (id !== token.id || endIds.has(id)) break;
+  }
+  return tokens;
 }

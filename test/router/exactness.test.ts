@@ -1,33 +1,64 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { Conversation } from '../../src/router/conversation.ts';
+import { entropy } from '../../src/router/entropy.ts';
 import { LlmPool } from '../../src/router/llm-pool.ts';
+import type { LoopObserver } from '../../src/router/observer.ts';
+import { samplerOf } from '../../src/router/sampler.ts';
+import { noSignals, type Scorer, type Signals } from '../../src/router/scoring/signals.ts';
 import { Slm } from '../../src/router/slm.ts';
-import { entropyScorer, slmStrategy, thresholdStrategy, type Strategy } from '../../src/router/strategy.ts';
-import { llmTokens, routedTokens, type LoopInput } from '../../src/router/token-loop.ts';
+import type { Strategy } from '../../src/router/strategy.ts';
+import { routedTokens } from '../../src/router/token-loop.ts';
 import type { EmittedToken, LoopEnd } from '../../src/router/token.ts';
 import { bounded, scale } from '../scale.ts';
 import { reference } from './reference.ts';
 import { ScriptedEngine } from './scripted-engine.ts';
-import { scriptedLlm, scriptedSlm, vocabSize } from './scripted-models.ts';
+import { mix, scriptedLlm, scriptedSlm, vocabSize, type ScriptedModel } from './scripted-models.ts';
 
-const quiet = { block: () => undefined, llmCall: () => undefined };
+/** Counts the questions put to the LLM, and how many were open ahead of an earlier answer. */
+class Questions implements LoopObserver {
+  ahead = { used: 0, wasted: 0 };
+  block(): void {}
+  llmCall(): void {}
+  consultation(ahead: boolean, used: boolean): void {
+    if (ahead) this.ahead[used ? 'used' : 'wasted']++;
+  }
+}
+
+const threshold = (limit: number): Strategy => ({
+  signals: ['entropy'],
+  initial: undefined,
+  decide: (state, row) => ({ state, divergent: !(row.signals.entropy < limit) }),
+});
 
 /** A strategy with memory, as upstream's momentum is: decides on a moving average of entropies that a divergence resets. */
 const momentum: Strategy<number> = {
+  signals: ['entropy'],
   initial: 0,
-  decide(state, { score }) {
-    const average = 0.6 * state + score;
+  decide(state, { signals }) {
+    const average = 0.6 * state + signals.entropy;
     return average > 2 ? { state: 0, divergent: true } : { state: average, divergent: false };
   },
 };
+
+/** One that looks at the token and its position, and at a probability scripted by the prefix. */
+const neural: Strategy<number> = {
+  signals: ['probability'],
+  initial: 0,
+  decide: (state, { id, position, signals }) => ({
+    state: (state * 31 + id + position) % 1009,
+    divergent: signals.probability + (state % 7) / 20 >= 0.8,
+  }),
+};
+
+const never: Strategy = { signals: [], initial: undefined, decide: (state) => ({ state, divergent: false }) };
 
 const world = fc.record({
   seed: fc.integer(),
   prompts: fc.array(fc.array(fc.integer({ min: 0, max: vocabSize - 1 }), { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 4 }),
   maxTokens: fc.integer({ min: 1, max: 40 }),
   maxDraftTokens: fc.integer({ min: 1, max: 16 }),
-  strategy: fc.constantFrom('entropy', 'momentum', 'slm', 'llm'),
+  strategy: fc.constantFrom('entropy', 'entropy', 'momentum', 'neural', 'slm', 'llm'),
   threshold: fc.constantFrom(0, 0.5, 1, 1.6, 2.2, 3, 9),
   agreement: fc.constantFrom(0, 0.3, 0.9, 1),
   unknownShare: fc.constantFrom(0, 0, 0.2),
@@ -35,6 +66,12 @@ const world = fc.record({
   replicas: fc.integer({ min: 1, max: 3 }),
   primed: fc.boolean(),
   failures: fc.constantFrom(0, 0, 0.1, 0.4),
+  lookahead: fc.constantFrom('Off', 'Single', 'Nested', 'Nested'),
+  maxLookaheadCalls: fc.integer({ min: 1, max: 8 }),
+  temperature: fc.constantFrom(0, 0, 0.3, 1, 1.7),
+  topP: fc.constantFrom(1, 0.95, 0.4),
+  topK: fc.constantFrom(0, 1, 5),
+  choice: fc.integer({ min: 0, max: 3 }),
 });
 type World = typeof world extends fc.Arbitrary<infer T> ? T : never;
 
@@ -43,8 +80,51 @@ interface Run {
   end?: LoopEnd;
 }
 
+function strategyOf(given: World): Strategy | 'llm' {
+  switch (given.strategy) {
+    case 'llm':
+      return 'llm';
+    case 'slm':
+      return never;
+    case 'entropy':
+      return threshold(given.threshold);
+    case 'momentum':
+      return momentum;
+    case 'neural':
+      return neural;
+  }
+}
+
+/** What a network would say: a pure function of the distribution and the token to be routed. */
+function signalsOf(seed: number, { top }: Pick<ReturnType<ScriptedModel['next']>, 'top'>, id: number): Signals {
+  const row = mix(seed, [Math.round((top.logprobs[0] ?? 0) * -1e6), top.ids[0] ?? 0, id]);
+  return { ...noSignals, entropy: entropy(top), probability: (row % 1000) / 1000 };
+}
+
+/** Scores late, and not in the order it was asked. */
+class ScriptedScorer implements Scorer {
+  readonly topLogprobs: number;
+  readonly hiddenStates = false;
+  readonly #seed: number;
+  #calls = 0;
+
+  constructor(seed: number, strategy: Strategy | 'llm') {
+    this.#seed = seed;
+    this.topLogprobs = strategy !== 'llm' && strategy.signals.length > 0 ? 100 : 0;
+  }
+
+  async score(rows: Parameters<Scorer['score']>[0]): Promise<readonly Signals[]> {
+    for (let turns = mix(this.#seed, [this.#calls++]) % 6; turns > 0; turns--) await new Promise(setImmediate);
+    return rows.map(({ id, top }) => (top ? signalsOf(this.#seed, { top }, id) : noSignals));
+  }
+}
+
 /** Runs every prompt of a world at once on one set of engines. */
-function start(given: World, options: { readonly llmTimeoutMs: number; readonly outage?: (length: number) => boolean }) {
+function start(
+  given: World,
+  options: { readonly llmTimeoutMs: number; readonly outage?: (length: number) => boolean },
+  observer = new Questions(),
+) {
   const slmModel = scriptedSlm(given.seed);
   const llmModel = scriptedLlm(slmModel, given.seed, given);
   const slmEngine = new ScriptedEngine({ model: slmModel, seed: given.seed, failures: given.failures });
@@ -57,14 +137,15 @@ function start(given: World, options: { readonly llmTimeoutMs: number; readonly 
       return engine;
     },
     validIds: vocabSize,
-    observer: quiet,
+    observer,
     backoff: { firstMs: 0, longestMs: 1 },
   });
   pool.update(
     Array.from({ length: given.replicas }, (_, index) => ({ url: `scripted://llm-${index}`, ready: true })),
     [],
   );
-  const strategy = given.strategy === 'slm' ? slmStrategy : thresholdStrategy(given.threshold);
+  const strategy = strategyOf(given);
+  const sampler = samplerOf({ ...given, seed: given.seed >>> 0 }, vocabSize);
   const tokensOf = (prompt: readonly number[], signal: AbortSignal): AsyncGenerator<readonly EmittedToken[], LoopEnd, void> => {
     const llm = new Conversation({
       pool,
@@ -73,25 +154,33 @@ function start(given: World, options: { readonly llmTimeoutMs: number; readonly 
       onUnavailable: 'UseSLM',
       timeoutMs: options.llmTimeoutMs,
     });
-    if (given.primed) llm.prime(prompt, signal);
-    const input: LoopInput = {
+    if (given.primed) llm.prime(prompt, sampler.topLogprobs, signal);
+    return routedTokens({
+      ...given,
       prompt,
-      maxTokens: given.maxTokens,
-      maxDraftTokens: given.maxDraftTokens,
       endIds: new Set(given.endIds),
       slm,
       llm,
-      observer: quiet,
+      strategy,
+      scorer: new ScriptedScorer(given.seed, strategy),
+      sampler,
+      keepTop: false,
+      observer,
       signal,
-    };
-    if (given.strategy === 'llm') return llmTokens(input);
-    return given.strategy === 'momentum' ? routedTokens(input, momentum, entropyScorer) : routedTokens(input, strategy, entropyScorer);
+    });
   };
-  const expected = (prompt: readonly number[], outage: ReadonlySet<number>) => {
-    const input = { ...given, prompt, slm: slmModel, llm: llmModel, endIds: new Set(given.endIds), outage };
-    if (given.strategy === 'llm') return reference({ ...input, strategy: 'llm' });
-    return given.strategy === 'momentum' ? reference({ ...input, strategy: momentum }) : reference({ ...input, strategy });
-  };
+  const expected = (prompt: readonly number[], outage: ReadonlySet<number>) =>
+    reference({
+      ...given,
+      prompt,
+      slm: slmModel,
+      llm: llmModel,
+      strategy,
+      sampler,
+      signals: (prefix, id) => signalsOf(given.seed, slmModel.next(prefix), id),
+      endIds: new Set(given.endIds),
+      outage,
+    });
   const inFlight = (): number => slmEngine.inFlight + engines.reduce((sum, engine) => sum + engine.inFlight, 0);
   return { pool, tokensOf, expected, inFlight };
 }
@@ -117,16 +206,18 @@ describe('exactness of the token loop', function () {
   this.timeout(120_000 * scale);
 
   it('emits the tokens and sources of one-token-at-a-time routing, whatever the block length, concurrency and passing failures', async () => {
+    const questions = new Questions();
     await fc.assert(
       fc.asyncProperty(world, async (given) => {
-        const { pool, tokensOf, expected } = start(given, { llmTimeoutMs: 60_000 });
+        const { pool, tokensOf, expected } = start(given, { llmTimeoutMs: 60_000 }, questions);
         const signal = new AbortController().signal;
         const runs = await Promise.all(given.prompts.map((prompt) => collect(tokensOf(prompt, signal), { tokens: [] })));
         for (const [index, prompt] of given.prompts.entries()) assert.deepEqual(runs[index], expected(prompt, new Set()));
         await pool.close();
       }),
-      bounded(700, 40_000),
+      bounded(2_000, 40_000),
     );
+    assert.ok(questions.ahead.used > 100 && questions.ahead.wasted > 100, `look-ahead took place: ${JSON.stringify(questions.ahead)}`);
   });
 
   it('equals a reference fed the same outages when LLM replicas stay away for longer than the timeout', async () => {
@@ -145,7 +236,7 @@ describe('exactness of the token loop', function () {
         }
         await pool.close();
       }),
-      bounded(250, 25_000),
+      bounded(600, 25_000),
     );
     assert.ok(fallbacks > 0, 'the outages were felt');
   });
@@ -177,7 +268,7 @@ describe('exactness of the token loop', function () {
         assert.equal(inFlight(), 0);
         await pool.close();
       }),
-      bounded(300, 20_000),
+      bounded(600, 20_000),
     );
     assert.ok(cancelled > 100, `${cancelled} runs were cut short`);
   });

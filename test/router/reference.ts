@@ -1,37 +1,42 @@
-import { entropy } from '../../src/router/entropy.ts';
+import type { Sampler } from '../../src/router/sampler.ts';
+import type { Signals } from '../../src/router/scoring/signals.ts';
 import type { Strategy } from '../../src/router/strategy.ts';
 import type { EmittedToken, LoopEnd } from '../../src/router/token.ts';
 import { vocabSize, type ScriptedModel } from './scripted-models.ts';
 
-export interface ReferenceInput<State> {
+export interface ReferenceInput {
   readonly prompt: readonly number[];
   readonly maxTokens: number;
   readonly slm: ScriptedModel;
   readonly llm: ScriptedModel;
-  readonly strategy: Strategy<State> | 'llm';
+  readonly strategy: Strategy | 'llm';
+  readonly sampler: Sampler;
+  /** What the strategy sees of a token, known from the prefix it was drafted on. */
+  readonly signals: (prefix: readonly number[], id: number) => Signals;
   readonly endIds: ReadonlySet<number>;
   /** Positions in the output at which no LLM answered. */
   readonly outage: ReadonlySet<number>;
 }
 
 /** Token-level routing as one would write it on a napkin: one token at a time, no blocks, nothing at once. */
-export function reference<State>(input: ReferenceInput<State>): { readonly tokens: readonly EmittedToken[]; readonly end: LoopEnd } {
+export function reference(input: ReferenceInput): { readonly tokens: readonly EmittedToken[]; readonly end: LoopEnd } {
   const prefix = [...input.prompt];
   const tokens: EmittedToken[] = [];
   let state = input.strategy === 'llm' ? undefined : input.strategy.initial;
   while (tokens.length < input.maxTokens) {
-    const drafted = input.slm.next(prefix);
+    const position = tokens.length;
+    const drafted = input.sampler.choose(input.slm.next(prefix), position);
     let divergent = true;
     if (input.strategy !== 'llm') {
-      const decision = input.strategy.decide(state as State, { id: drafted.id, score: entropy(drafted.top) });
+      const decision = input.strategy.decide(state, { id: drafted, position, signals: input.signals(prefix, drafted) });
       ({ divergent } = decision);
       state = decision.state;
     }
-    let token: EmittedToken = { id: drafted.id, source: 'slm' };
+    let token: EmittedToken = { id: drafted, source: 'slm' };
     if (divergent) {
-      const { id } = input.llm.next(prefix);
-      const unusable = input.outage.has(tokens.length) || id >= vocabSize;
-      token = unusable ? { id: drafted.id, source: 'fallback' } : { id, source: 'llm' };
+      const answer = input.llm.next(prefix);
+      const unusable = input.outage.has(position) || answer.id >= vocabSize;
+      token = unusable ? { id: drafted, source: 'fallback' } : { id: input.sampler.choose(answer, position), source: 'llm' };
     }
     tokens.push(token);
     prefix.push(token.id);
