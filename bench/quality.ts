@@ -8,7 +8,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { RouterConfig, Strategy } from '../src/api/router-config.ts';
+import type { RouterConfigInput } from '../src/api/router-config.ts';
+import type { StrategyName } from '../src/api/strategies.ts';
 import type { Emulation } from '../src/engine/emulation.ts';
 import { startEngine } from '../src/engine/server.ts';
 import { fixedConfig, fixedEndpoints, startRouter } from '../src/router/index.ts';
@@ -20,7 +21,7 @@ interface Problem {
 }
 
 interface Row {
-  readonly strategy: Strategy;
+  readonly strategy: StrategyName;
   readonly threshold: number | null;
   readonly accuracy: number;
   readonly llmShare: number;
@@ -41,7 +42,7 @@ const models = join(root, 'examples/models');
 const conversations = 8;
 /** Published step times of R1-Distill-Qwen 1.5B and 32B on two A800: an LLM call for one routed token takes 1.84 decode steps. */
 const gpu = { slm: { decode: 3.1, extend: 3.1, prefill: 0.01 }, llm: { decode: 30, extend: 55, prefill: 0.05 } };
-const ways: readonly (readonly [Strategy, number?])[] = [
+const ways: readonly (readonly [StrategyName, number?])[] = [
   ['slm'],
   ['entropy', 1.6],
   ['entropy', 1.2],
@@ -73,7 +74,7 @@ async function withPair<T>(
       },
     );
   const [slm, llm] = await Promise.all([serve('slm'), serve('llm')]);
-  const config: RouterConfig = {
+  const config: RouterConfigInput = {
     modelName: 'tiny',
     strategy: 'entropy',
     maxDraftTokens: 32,
@@ -104,7 +105,7 @@ async function withPair<T>(
   }
 }
 
-async function ask(url: string, { question }: Problem, strategy: Strategy, threshold: number | undefined): Promise<Answer> {
+async function ask(url: string, { question }: Problem, strategy: StrategyName, threshold: number | undefined): Promise<Answer> {
   const response = await fetch(`${url}/v1/chat/completions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },

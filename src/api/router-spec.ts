@@ -1,18 +1,53 @@
 import { z } from 'zod';
 import { rules } from './cel.ts';
+import { checkpointUri } from './checkpoint-uri.ts';
 import { image, resources } from './model-server.ts';
-import { llmUnavailablePolicies, strategies } from './router-config.ts';
+import { devices, llmUnavailablePolicies, lookaheads, precisions, routerDefaults } from './router-config.ts';
+import { overrides, strategyOptions, strategyRules } from './routing-spec.ts';
+import { defaultEntropyThreshold, strategies } from './strategies.ts';
 
-/** `spec.router.threshold` when it is left out, in nats: upstream's `entropy_threshold` for R1-1.5B with R1-32B. */
-export const defaultEntropyThreshold = 0.45;
+const limits = z.object({
+  maxBodyBytes: z
+    .int32()
+    .min(1024)
+    .max(2 ** 30)
+    .default(routerDefaults.limits.maxBodyBytes)
+    .describe('Longest body of a request; a longer one is answered with 413. Left out: 8 MiB.'),
+  requestTimeoutSeconds: z
+    .int32()
+    .min(1)
+    .max(86_400)
+    .default(routerDefaults.limits.requestTimeoutSeconds)
+    .describe('How long a request may take in all; then it ends with 408, or its stream with an error. Left out: one hour.'),
+  maxConcurrentRequests: z
+    .int32()
+    .min(1)
+    .max(10_000)
+    .default(routerDefaults.limits.maxConcurrentRequests)
+    .describe('Requests one router works on at once. Left out: 256.'),
+  maxQueuedRequests: z
+    .int32()
+    .min(0)
+    .max(100_000)
+    .default(routerDefaults.limits.maxQueuedRequests)
+    .describe('Requests that wait until one of those is done; further ones are answered with 429. Left out: 1024.'),
+  maxChoices: z
+    .int32()
+    .min(1)
+    .max(128)
+    .default(routerDefaults.limits.maxChoices)
+    .describe('Largest `n` of a request; each choice is routed on its own. Left out: 8.'),
+});
 
 export const routerSchema = z
   .object({
     strategy: z
       .enum(strategies)
-      .default('entropy')
+      .optional()
       .describe(
-        'Which tokens the LLM supplies. `entropy`: those where the SLM is uncertain. `slm`, `llm`: none, all (baselines). Changes without a restart.',
+        'Which tokens the LLM supplies, by the names upstream gives. `neural`: those the router network calls divergent; `neural_rolling`: the same, and back to the SLM once their average over a window is low. ' +
+          '`entropy`: those where the SLM is uncertain. `immediate`, `momentum`, `rolling`, `duo_rolling`: by aleatoric uncertainty of the ten best logits, and its history. ' +
+          '`random`: a share by chance. `slm`, `llm`: none, all (baselines). Left out: `neural` with a checkpoint, else `entropy`. Changes without a restart.',
       ),
     threshold: z
       .number()
@@ -20,15 +55,55 @@ export const routerSchema = z
       .max(5)
       .optional()
       .describe(
-        `Only with strategy entropy, in nats: a drafted token whose distribution (top 100 and the rest) has at least this entropy goes to the LLM. ` +
-          `0 sends every token there, above ln 101 = 4.62 none. Left out: ${defaultEntropyThreshold}. Changes without a restart.`,
+        'A drafted token goes to the LLM from this value on. Strategies neural and neural_rolling: the probability, from 0 to 1, that the token is divergent; left out: the threshold of the checkpoint. ' +
+          `Strategy entropy: nats of the token's distribution (top 100 and the rest), where above ln 101 = 4.62 none goes; left out: ${defaultEntropyThreshold}. 0 sends every token. Changes without a restart.`,
       ),
+    strategyOptions,
+    checkpoint: z
+      .object({
+        uri: checkpointUri.describe(
+          "The checkpoint's address: an absolute path, which the router's image must have; `pvc://<claim>/<path>`, on a PersistentVolumeClaim of the same namespace; " +
+            '`https://<host>/<path>`; or `hf://<org>/<repo>/<file>@<revision>`, a file of a Hugging Face repository at a branch, tag or commit.',
+        ),
+      })
+      .optional()
+      .describe(
+        "The router network: upstream's checkpoint file (`.pt`), which is read without executing anything, or a router bundle. It must have been trained for this SLM. " +
+          'Left out: no network; strategies that need none still work. A changed address is loaded beside the old network, which serves until then.',
+      ),
+    precision: z
+      .enum(precisions)
+      .optional()
+      .describe(
+        'Arithmetic of the router network. `int8` is some five times as fast on a CPU; how many decisions it changes is recorded when the bundle is made. Left out: `int8` on device cpu, `fp32` on cuda.',
+      ),
+    device: z
+      .enum(devices)
+      .default(routerDefaults.device)
+      .describe("What the router network runs on. `cuda` needs a GPU for the router's container and an image built for it."),
     maxDraftTokens: z
       .int32()
       .min(1)
       .max(64)
       .default(8)
       .describe('Longest block the SLM drafts in one call. Never changes the answer, only the speed.'),
+    lookahead: z
+      .enum(lookaheads)
+      .default(routerDefaults.lookahead)
+      .describe(
+        'What the router does while the LLM is asked for a token. `Single`: drafts on behind it, which counts when the LLM agrees with the SLM. `Nested`: also asks for divergent tokens behind it. ' +
+          '`Off`: waits. Never changes the answer, only speed and wasted work.',
+      ),
+    maxLookaheadCalls: z
+      .int32()
+      .min(1)
+      .max(16)
+      .default(routerDefaults.maxLookaheadCalls)
+      .describe(
+        'Only with lookahead Nested: how many LLM calls of one answer may be under way at once. Bounds the LLM work that asking ahead can waste.',
+      ),
+    overrides,
+    limits: limits.prefault({}).describe('What one router takes on.'),
     onLLMUnavailable: z
       .enum(llmUnavailablePolicies)
       .default('UseSLM')
@@ -58,11 +133,6 @@ export const routerSchema = z
       .describe("The router's image. Left out: the image of the operator's version. Changing it rolls the SLM pods in place."),
     resources: resources.describe('CPU and memory of the router container. Left out: requests of 500m and 512Mi, no limits.'),
   })
-  .meta(
-    rules({
-      rule: "self.strategy == 'entropy' || !has(self.threshold)",
-      message: 'threshold: applies only to strategy entropy; remove threshold, or set strategy: entropy',
-    }),
-  );
+  .meta(rules(...strategyRules));
 
 export type RouterSpec = z.infer<typeof routerSchema>;

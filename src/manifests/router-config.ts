@@ -1,17 +1,29 @@
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
+import { defaultPrecision } from '../api/router-config.ts';
 import type { RouterConfig } from '../api/router-config.ts';
-import { defaultEntropyThreshold } from '../api/router-spec.ts';
+import { defaultEntropyThreshold, defaultStrategy } from '../api/strategies.ts';
 
 /** The routers' live configuration for a spec. `drainingPodUIDs` come from the operator's drain, not from the spec. */
 export function routerConfig({ metadata, spec }: R2RDeployment, drainingPodUIDs: readonly string[] = []): RouterConfig {
-  const { strategy, threshold, maxDraftTokens, onLLMUnavailable, llmTimeoutSeconds, modelName } = spec.router;
+  const { router } = spec;
+  const { strategy = defaultStrategy(router.checkpoint !== undefined), checkpoint, device } = router;
+  // Never one for a network: a checkpoint's own is the one it was trained for, and only the router has read it.
+  const threshold = router.threshold ?? (strategy === 'entropy' ? defaultEntropyThreshold : undefined);
   return {
-    modelName: modelName ?? metadata.name,
+    modelName: router.modelName ?? metadata.name,
     strategy,
-    ...(strategy === 'entropy' && { threshold: threshold ?? defaultEntropyThreshold }),
-    maxDraftTokens,
-    onLLMUnavailable,
-    llmTimeoutSeconds,
+    ...(threshold !== undefined && { threshold }),
+    strategyOptions: router.strategyOptions ?? {},
+    ...(checkpoint && { checkpoint }),
+    precision: router.precision ?? defaultPrecision(device),
+    device,
+    maxDraftTokens: router.maxDraftTokens,
+    lookahead: router.lookahead,
+    maxLookaheadCalls: router.maxLookaheadCalls,
+    overrides: router.overrides ?? {},
+    limits: router.limits,
+    onLLMUnavailable: router.onLLMUnavailable,
+    llmTimeoutSeconds: router.llmTimeoutSeconds,
     drainingPodUIDs: [...drainingPodUIDs].sort(),
   };
 }

@@ -30,7 +30,21 @@ describe('the API server, given a right R2RDeployment', function () {
     assert.deepEqual(spec, {
       slm: { model: '/models/slm', engine: 'CPU', replicas: 1, extraArgs: [] },
       llm: { model: 'pvc://weights/llm', engine: 'SGLang', replicas: 2, extraArgs: [] },
-      router: { strategy: 'entropy', maxDraftTokens: 8, onLLMUnavailable: 'UseSLM', llmTimeoutSeconds: 30 },
+      router: {
+        device: 'cpu',
+        maxDraftTokens: 8,
+        lookahead: 'Single',
+        maxLookaheadCalls: 4,
+        limits: {
+          maxBodyBytes: 8_388_608,
+          requestTimeoutSeconds: 3600,
+          maxConcurrentRequests: 256,
+          maxQueuedRequests: 1024,
+          maxChoices: 8,
+        },
+        onLLMUnavailable: 'UseSLM',
+        llmTimeoutSeconds: 30,
+      },
       api: { service: { type: 'ClusterIP' } },
       networkPolicy: { enabled: true },
     });
@@ -58,6 +72,37 @@ describe('the API server, given a right R2RDeployment', function () {
     it(`takes ${model} as a model`, async () => {
       const object = manifest(`model-${Math.random().toString(36).slice(2, 8)}`, namespace);
       set(object, 'spec.llm.model', model);
+      await create(object);
+    });
+  }
+
+  for (const uri of [
+    '/models/router.pt',
+    'pvc://routers.v1/r1/DeepSeek-R1-Distill-Qwen-1.5B+DeepSeek-R1-Distill-Qwen-32B.pt',
+    'https://host.example:8443/a%20b/router.pt',
+    'hf://org/a.repo_1/folder/router.pt@refs/pr/1',
+  ]) {
+    it(`takes ${uri} as a checkpoint`, async () => {
+      const object = manifest(`checkpoint-${Math.random().toString(36).slice(2, 8)}`, namespace);
+      set(object, 'spec.router', { checkpoint: { uri }, threshold: 1, overrides: { strategies: ['neural', 'slm'], maxThreshold: 0.9 } });
+      await create(object);
+    });
+  }
+
+  for (const router of [
+    { strategy: 'immediate', strategyOptions: { aleatoricThreshold: 2.2, epistemicThreshold: 0.06, entropyThreshold: 0.3 } },
+    {
+      strategy: 'momentum',
+      strategyOptions: { aleatoricThreshold: 2, momentumFactor: 0.5, slmToLLMThreshold: 0.2, llmToSLMThreshold: 0.8 },
+    },
+    { strategy: 'rolling', strategyOptions: { aleatoricThreshold: 2, entropyThreshold: 0.1, windowSize: 5 } },
+    { strategy: 'duo_rolling', strategyOptions: { aleatoricThreshold: 2, windowSize: 5 } },
+    { strategy: 'neural_rolling', threshold: 0.4, strategyOptions: { windowSize: 5 }, checkpoint: { uri: '/router.pt' } },
+    { strategy: 'random', strategyOptions: { llmProbability: 0.1, seed: 0 }, overrides: { strategies: [] } },
+  ]) {
+    it(`takes strategy ${router.strategy} with all its options`, async () => {
+      const object = manifest(`strategy-${router.strategy.replace('_', '-')}`, namespace);
+      set(object, 'spec.router', router);
       await create(object);
     });
   }

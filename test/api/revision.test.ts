@@ -3,7 +3,8 @@ import type { R2RDeploymentSpecInput } from '../../src/api/r2rdeployment.ts';
 import { revisionNames, templateRecordName } from '../../src/api/names.ts';
 import { maxNameLength, specSchema } from '../../src/api/r2rdeployment.ts';
 import { revisionOf, templateKey } from '../../src/api/revision.ts';
-import { routerConfigDigest } from '../../src/api/router-config.ts';
+import { routerConfigDigest, routerConfigSchema } from '../../src/api/router-config.ts';
+import { strategies } from '../../src/api/strategies.ts';
 import { routerConfig } from '../../src/manifests/index.ts';
 import { set, stored } from './deployments.ts';
 
@@ -31,6 +32,13 @@ describe('the revision', () => {
     ['router.strategy', 'llm'],
     ['router.threshold', 1],
     ['router.maxDraftTokens', 2],
+    ['router.checkpoint.uri', 'hf://org/repo/router.pt@main'],
+    ['router.precision', 'fp32'],
+    ['router.strategyOptions', { windowSize: 5 }],
+    ['router.lookahead', 'Nested'],
+    ['router.maxLookaheadCalls', 2],
+    ['router.overrides', { strategies: [] }],
+    ['router.limits.maxChoices', 2],
     ['router.modelName', 'other'],
     ['service.type', 'LoadBalancer'],
     ['networkPolicy.enabled', false],
@@ -87,9 +95,62 @@ describe('the revision', () => {
 });
 
 describe('the router configuration', () => {
-  it('has the default threshold with strategy entropy and none with the others', () => {
-    assert.equal(routerConfig(stored('tiny', base)).threshold, 0.45);
-    assert.equal('threshold' in routerConfig(stored('tiny', { ...base, router: { strategy: 'slm' } })), false);
+  const configured = (router: R2RDeploymentSpecInput['router']) => routerConfig(stored('tiny', { ...base, router }));
+  const checkpoint = { uri: '/models/router.pt' };
+
+  it('is complete: a router needs no default of its own', () => {
+    assert.deepEqual(routerConfig(stored('tiny', base)), {
+      modelName: 'tiny',
+      strategy: 'entropy',
+      threshold: 0.45,
+      strategyOptions: {},
+      precision: 'int8',
+      device: 'cpu',
+      maxDraftTokens: 8,
+      lookahead: 'Single',
+      maxLookaheadCalls: 4,
+      overrides: {},
+      limits: {
+        maxBodyBytes: 8 * 1024 * 1024,
+        requestTimeoutSeconds: 3600,
+        maxConcurrentRequests: 256,
+        maxQueuedRequests: 1024,
+        maxChoices: 8,
+      },
+      onLLMUnavailable: 'UseSLM',
+      llmTimeoutSeconds: 30,
+      drainingPodUIDs: [],
+    });
+  });
+
+  it('is read by a router as it was written', () => {
+    for (const router of [
+      {},
+      { checkpoint, threshold: 0.4, overrides: { strategies: ['slm' as const], maxThreshold: 0.9 } },
+      { strategy: 'rolling' as const, strategyOptions: { windowSize: 5 }, precision: 'fp32' as const, lookahead: 'Nested' as const },
+    ]) {
+      const config = configured(router);
+      assert.deepEqual(routerConfigSchema.parse(JSON.parse(JSON.stringify(config))), config);
+    }
+  });
+
+  it('routes by the network where there is a checkpoint, else by entropy, unless told otherwise', () => {
+    assert.equal(configured({ checkpoint }).strategy, 'neural');
+    assert.equal(configured({}).strategy, 'entropy');
+    assert.equal(configured({ checkpoint, strategy: 'entropy' }).strategy, 'entropy');
+  });
+
+  it('has the default threshold with strategy entropy and none with the others: a network brings its own', () => {
+    assert.equal(configured({ checkpoint, strategy: 'entropy' }).threshold, 0.45);
+    for (const strategy of strategies.filter((each) => each !== 'entropy'))
+      assert.equal('threshold' in configured({ checkpoint, strategy }), false, strategy);
+    assert.equal(configured({ checkpoint, threshold: 0.3 }).threshold, 0.3);
+  });
+
+  it('has int8 on a CPU and fp32 on a GPU unless told otherwise', () => {
+    assert.equal(configured({ device: 'cpu' }).precision, 'int8');
+    assert.equal(configured({ device: 'cuda' }).precision, 'fp32');
+    assert.equal(configured({ device: 'cuda', precision: 'int8' }).precision, 'int8');
   });
 
   it('names the model after the resource unless told otherwise', () => {

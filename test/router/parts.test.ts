@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import type { RouterConfig } from '../../src/api/router-config.ts';
+import { routerConfigSchema } from '../../src/api/router-config.ts';
 import { loadTokenizer } from '../../src/model/tokenizer-folder.ts';
 import { blockLength, initialRate, observeBlock } from '../../src/router/block-length.ts';
 import { entropy } from '../../src/router/entropy.ts';
@@ -128,14 +128,14 @@ describe('the window of emitted tokens', () => {
 });
 
 describe('readiness', () => {
-  const config: RouterConfig = {
+  const config = routerConfigSchema.parse({
     modelName: 'm',
     strategy: 'entropy',
     maxDraftTokens: 4,
     onLLMUnavailable: 'UseSLM',
     llmTimeoutSeconds: 1,
     drainingPodUIDs: [],
-  };
+  });
   const facts = { stopping: false, config, slmReady: true, llmAvailable: true, llmEverAvailable: true, upMs: 999 };
   const neverAvailable = { llmAvailable: false, llmEverAvailable: false };
   for (const [what, change, ready] of [

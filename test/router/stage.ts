@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RouterConfig } from '../../src/api/router-config.ts';
+import type { RouterConfigInput } from '../../src/api/router-config.ts';
 import { startRouter, type ConfigSource, type EndpointSource, type LlmEndpoint, type RunningRouter } from '../../src/router/index.ts';
 import type { RouterOptions } from '../../src/router/index.ts';
 import { vocabulary, writeModelFolder } from './model-folder.ts';
@@ -41,7 +41,7 @@ export const say = (text: string): Line[] => [...Buffer.from(text)].map((id) => 
 export interface StageOptions {
   readonly lines: readonly Line[];
   readonly llms?: number;
-  readonly config?: Partial<RouterConfig>;
+  readonly config?: Partial<RouterConfigInput>;
   readonly slm?: Partial<ScriptedServerOptions>;
   readonly llm?: Partial<ScriptedServerOptions>;
   readonly router?: Partial<RouterOptions>;
@@ -54,11 +54,11 @@ export interface Stage {
   readonly llms: readonly ScriptedServer[];
   readonly config: ConfigSource & Settable<string>;
   readonly endpoints: EndpointSource & Settable<readonly LlmEndpoint[]>;
-  configure(change: Partial<RouterConfig>): void;
+  configure(change: Partial<RouterConfigInput>): void;
   close(): Promise<void>;
 }
 
-const baseConfig: RouterConfig = {
+const baseConfig: RouterConfigInput = {
   modelName: 'pair',
   strategy: 'entropy',
   threshold: 1,

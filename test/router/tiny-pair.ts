@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { RouterConfig } from '../../src/api/router-config.ts';
+import type { RouterConfigInput } from '../../src/api/router-config.ts';
 import { startEngine, type RunningEngine } from '../../src/engine/server.ts';
 import { startRouter, type LlmEndpoint, type RunningRouter } from '../../src/router/index.ts';
 import { quietLog, Settable, until } from './stage.ts';
@@ -12,12 +12,12 @@ export const tinyModels = { slm: join(models, 'slm'), llm: join(models, 'llm'), 
 /** A router before servers of the two example models. */
 export interface TinyRouter {
   readonly router: RunningRouter;
-  configure(change: Partial<RouterConfig>): void;
+  configure(change: Partial<RouterConfigInput>): void;
 }
 
 /** Starts a router before two servers of the example models and waits until it is ready. */
 export async function startTinyRouter(slmUrl: string, llmUrl: string): Promise<TinyRouter> {
-  let current: RouterConfig = {
+  let current: RouterConfigInput = {
     modelName: 'tiny',
     strategy: 'entropy',
     threshold: 0.45,
