@@ -1,5 +1,5 @@
 import type { llmUnavailablePolicies } from '../api/router-config.ts';
-import { EngineError, type GeneratedToken } from '../sglang/index.ts';
+import { EngineError, type GeneratedToken, type TokenPrefix } from '../sglang/index.ts';
 import { ApiError } from './errors.ts';
 import type { LlmPool } from './llm-pool.ts';
 
@@ -13,12 +13,12 @@ export interface Question {
 /** Where the token loop gets tokens of the large model from. */
 export interface Consultant {
   /**
-   * The LLM's next tokens after `ids`, at least one; none when no LLM answered, or all refused, and the SLM shall step in.
+   * The LLM's next tokens after `prefix`, at least one; none when no LLM answered, or all refused, and the SLM shall step in.
    *
    * @param abandoned nobody wants the answer any more: the call is not tried again, but may finish where it is on the wire
    * @throws ApiError `llm_unavailable` or `engine_error`, or a signal's reason
    */
-  continue(ids: readonly number[], question: Question, signal: AbortSignal, abandoned?: AbortSignal): Promise<readonly GeneratedToken[]>;
+  continue(prefix: TokenPrefix, question: Question, signal: AbortSignal, abandoned?: AbortSignal): Promise<readonly GeneratedToken[]>;
 }
 
 export interface ConversationOptions {
@@ -51,7 +51,7 @@ export class Conversation implements Consultant {
   }
 
   async continue(
-    ids: readonly number[],
+    prefix: TokenPrefix,
     { maxTokens, topLogprobs }: Question,
     signal: AbortSignal,
     abandoned?: AbortSignal,
@@ -59,8 +59,8 @@ export class Conversation implements Consultant {
     const { pool, key, endIds, onUnavailable, timeoutMs } = this.#options;
     // While the prompt is still being read, another call would read it a second time.
     const primed = await this.#primed?.tokens;
-    if (primed && primed.length > 0 && ids.length === this.#primed?.length && this.#primed.topLogprobs >= topLogprobs) return primed;
-    const call = { ids, maxNewTokens: maxTokens, stopTokenIds: endIds, ...(topLogprobs > 0 && { topLogprobs }) };
+    if (primed && primed.length > 0 && prefix.ids.length === this.#primed?.length && this.#primed.topLogprobs >= topLogprobs) return primed;
+    const call = { ...prefix, maxNewTokens: maxTokens, stopTokenIds: endIds, ...(topLogprobs > 0 && { topLogprobs }) };
     const insistence = { timeoutMs, forever: onUnavailable === 'Wait', ...(abandoned && { abandoned }) };
     const tokens = await pool.generate(key, call, insistence, signal).catch((cause: unknown) => {
       if (signal.aborted || !(cause instanceof EngineError)) throw cause;

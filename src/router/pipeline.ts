@@ -1,4 +1,4 @@
-import type { GeneratedToken, TopLogprobs } from '../sglang/index.ts';
+import { SequenceJson, type GeneratedToken, type TokenPrefix, type TopLogprobs } from '../sglang/index.ts';
 import { blockLength, initialRate, observeToken } from './block-length.ts';
 import type { Signals } from './scoring/signals.ts';
 import { keptLogprobs, type LoopInput } from './token-loop.ts';
@@ -53,6 +53,8 @@ export class Pipeline {
   readonly #ids: number[];
   readonly #end: number;
   #certain: number;
+  /** The certain tokens. */
+  #json: SequenceJson;
   #chain: Row[] = [];
   /** Rows of the chain that the strategy has decided on; it decides in order. */
   #decided = 0;
@@ -70,6 +72,7 @@ export class Pipeline {
     this.#strategy = strategy;
     this.#ids = [...input.prompt];
     this.#certain = input.prompt.length;
+    this.#json = SequenceJson.of(input.prompt);
     this.#end = input.prompt.length + input.maxTokens;
     this.#state = strategy.initial;
   }
@@ -113,6 +116,12 @@ export class Pipeline {
     this.#wake = undefined;
   }
 
+  /** The certain tokens and the first `length` of the chain. */
+  #prefix(length: number): TokenPrefix {
+    const ids = this.#ids.slice(0, this.#certain + length);
+    return { ids, idsJson: this.#json.append(ids.slice(this.#certain)) };
+  }
+
   #decide(): void {
     for (let row = this.#chain[this.#decided]; row?.signals; row = this.#chain[++this.#decided]) {
       const before = this.#decided === 0 ? this.#state : this.#chain[this.#decided - 1]?.after;
@@ -126,7 +135,8 @@ export class Pipeline {
   #emit(): { readonly tokens: readonly EmittedToken[]; readonly end: LoopEnd | undefined } {
     const { endIds, keepTop } = this.#input;
     const tokens: EmittedToken[] = [];
-    while (this.#decided > 0) {
+    let end: LoopEnd | undefined;
+    while (this.#decided > 0 && end === undefined) {
       const row = this.#chain[0];
       if (!row || (row.divergent && !row.settled)) break;
       const token = row.settled ?? { id: row.id, source: 'slm', ...(keepTop && row.top && { top: row.top }) };
@@ -138,9 +148,10 @@ export class Pipeline {
       if (row.consultation) this.#input.observer.consultation?.(row.consultation.ahead, true);
       this.#release(row, true);
       tokens.push(token);
-      if (endIds.has(token.id)) return { tokens, end: 'stop' };
+      if (endIds.has(token.id)) end = 'stop';
     }
-    return { tokens, end: this.#certain >= this.#end ? 'length' : undefined };
+    if (tokens.length > 0) this.#json = this.#json.append(tokens.map(({ id }) => id));
+    return { tokens, end: end ?? (this.#certain >= this.#end ? 'length' : undefined) };
   }
 
   /** What failed ahead of the certain tokens may never be needed; what failed at the very next one ends the loop. */
@@ -160,7 +171,7 @@ export class Pipeline {
     for (const row of this.#open) {
       const index = this.#chain.indexOf(row);
       if (row.consultation) continue;
-      if (index > 0 && (lookahead !== 'Nested' || ahead >= maxLookaheadCalls)) break;
+      if (index > 0 && (lookahead !== 'Nested' || ahead >= maxLookaheadCalls - 1)) break;
       if (index > 0) ahead++;
       this.#ask(row, index);
     }
@@ -172,9 +183,8 @@ export class Pipeline {
     const abandoned = new AbortController();
     row.consultation = { ahead: index > 0, abandoned };
     const started = performance.now();
-    const ids = this.#ids.slice(0, this.#certain + index);
     const topLogprobs = Math.max(sampler.topLogprobs, keepTop ? keptLogprobs : 0);
-    llm.continue(ids, { maxTokens: 1, topLogprobs }, signal, abandoned.signal).then(
+    llm.continue(this.#prefix(index), { maxTokens: 1, topLogprobs }, signal, abandoned.signal).then(
       ([answer]) => {
         observer.step?.('consult', started, performance.now(), 1);
         this.#report(() => this.#settle(row, answer, position));
@@ -225,7 +235,7 @@ export class Pipeline {
       abortable: length > shortDraft,
     };
     this.#draft = { abandoned, length };
-    slm.draft([...this.#ids], length, needs, signal, abandoned.signal).then(
+    slm.draft(this.#prefix(this.#chain.length), length, needs, signal, abandoned.signal).then(
       (drafted) => {
         observer.step?.('draft', started, performance.now(), drafted.length);
         this.#report(() => {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EngineError, type GeneratedToken } from '../sglang/index.ts';
+import { EngineError, type GeneratedToken, type TokenPrefix } from '../sglang/index.ts';
 import { DraftCost } from './draft-cost.ts';
 import { validTokens, type Engine } from './engines.ts';
 import { ApiError } from './errors.ts';
@@ -40,13 +40,13 @@ export class Slm {
   }
 
   /**
-   * Drafts up to `length` tokens after `ids`, at least one. A block may be shorter: it ends at an end token.
+   * Drafts up to `length` tokens after `prefix`, at least one. A block may be shorter: it ends at an end token.
    *
    * @param abandoned nobody wants the draft any more: it is not tried again
    * @throws ApiError `slm_unavailable` when the retries are used up, `engine_error` when trying again would not help
    */
   async draft(
-    ids: readonly number[],
+    prefix: TokenPrefix,
     length: number,
     needs: DraftNeeds,
     signal: AbortSignal,
@@ -54,7 +54,7 @@ export class Slm {
   ): Promise<readonly GeneratedToken[]> {
     const { engine, validIds, endIds, timeoutMs = 30_000, retryDelaysMs = [50, 200, 800, 2_000] } = this.#options;
     const { topLogprobs, hiddenStates, abortable = false } = needs;
-    const call = { ids, maxNewTokens: length, topLogprobs, hiddenStates, stopTokenIds: endIds, timeoutMs };
+    const call = { ...prefix, maxNewTokens: length, topLogprobs, hiddenStates, stopTokenIds: endIds, timeoutMs };
     const wire = abandoned && abortable ? AbortSignal.any([signal, abandoned]) : signal;
     for (let attempt = 0; ; attempt++) {
       try {

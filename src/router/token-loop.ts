@@ -30,7 +30,7 @@ export interface LoopInput {
   /** Emit each token's distribution with it, at least its {@link keptLogprobs} best entries. */
   readonly keepTop: boolean;
   readonly lookahead: Lookahead;
-  /** LLM calls asked ahead of an earlier answer at most, at one time. */
+  /** LLM calls that may be under way at once, the one that is waited for included: bounds the work wasted by asking ahead. */
   readonly maxLookaheadCalls: number;
   readonly observer: LoopObserver;
   readonly signal: AbortSignal;
@@ -70,9 +70,13 @@ async function* llmTokens(input: LoopInput): Tokens {
   const end = ids.length + input.maxTokens;
   const topLogprobs = Math.max(sampler.topLogprobs, keepTop ? keptLogprobs : 0);
   while (ids.length < end) {
-    const answer = await llm.continue([...ids], { maxTokens: Math.min(input.maxDraftTokens, end - ids.length), topLogprobs }, signal);
+    const answer = await llm.continue(
+      { ids: [...ids] },
+      { maxTokens: Math.min(input.maxDraftTokens, end - ids.length), topLogprobs },
+      signal,
+    );
     const source = answer.length > 0 ? 'llm' : 'fallback';
-    const block = answer.length > 0 ? answer : await slm.draft([...ids], 1, { topLogprobs, hiddenStates: false }, signal);
+    const block = answer.length > 0 ? answer : await slm.draft({ ids: [...ids] }, 1, { topLogprobs, hiddenStates: false }, signal);
     const tokens = chosen(block, ids.length - input.prompt.length, input).map(({ id, top }): EmittedToken => ({
       id,
       source,

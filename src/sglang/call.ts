@@ -1,12 +1,15 @@
 import { EngineError } from './errors.ts';
 import type { SequenceJson } from './sequence-json.ts';
 
-/** One greedy continuation of a token sequence. Nothing else can be asked for: other sampling keys would change the logits or be refused. */
-export interface GenerateCall {
-  /** The whole sequence so far: prompt and everything emitted. */
+/** The whole sequence so far: prompt and everything emitted. */
+export interface TokenPrefix {
   readonly ids: readonly number[];
   /** The same ids as they stand in the request, where the caller keeps them so: long sequences are then neither written nor checked anew. */
   readonly idsJson?: SequenceJson;
+}
+
+/** One greedy continuation of a token sequence. Nothing else can be asked for: other sampling keys would change the logits or be refused. */
+export interface GenerateCall extends TokenPrefix {
   readonly maxNewTokens: number;
   /** Entries of each token's distribution to return, best first; clamped to the vocabulary. 0 or absent: none. */
   readonly topLogprobs?: number;

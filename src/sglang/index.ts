@@ -1,6 +1,6 @@
 /** Client of SGLang's native API. */
 export type { AnswerCost, GeneratedToken, GenerateAnswer, TopLogprobs } from './answer.ts';
-export type { GenerateCall } from './call.ts';
+export type { GenerateCall, TokenPrefix } from './call.ts';
 export { SglangClient, type SglangClientOptions } from './client.ts';
 export { Decoder, type DecoderOptions } from './decoder.ts';
 export { EngineError, type EngineErrorCode } from './errors.ts';
