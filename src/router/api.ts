@@ -1,22 +1,25 @@
 import { randomUUID } from 'node:crypto';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Response } from 'express';
-import { chatHandler, type ChatOptions } from './chat.ts';
+import { routerDefaults } from '../api/router-config.ts';
+import { answerHandler, type AnsweringOptions } from './api/answering.ts';
+import { requireApiKey, type ApiKeys } from './api/api-keys.ts';
 import { ApiError } from './errors.ts';
 import type { Log } from './log.ts';
 import type { Readiness } from './readiness.ts';
 
-export interface ApiOptions extends ChatOptions {
+export interface ApiOptions extends AnsweringOptions {
   readonly readiness: () => Readiness;
   /** Clients shall open their next connection elsewhere. */
   readonly stopping: () => boolean;
   readonly log: Log;
-  /** Largest request body. @default 8 MiB */
-  readonly maxBodyBytes?: number;
+  /** Left out: everybody is served. */
+  readonly keys?: ApiKeys;
 }
 
 const acceptedId = /^[\w.:-]{1,128}$/;
+const routes = { chat: '/v1/chat/completions', completions: '/v1/completions', generate: '/generate' } as const;
 
-/** The HTTP API for clients: OpenAI's routes that we have, health and readiness. */
+/** The HTTP API for clients: OpenAI's routes that we have, upstream's `/generate`, health and readiness. */
 export function clientApi(options: ApiOptions): Express {
   const app = express();
   app.disable('x-powered-by');
@@ -29,19 +32,28 @@ export function clientApi(options: ApiOptions): Express {
   });
   app.use(probeRoutes(options.readiness));
 
-  const json = express.json({ limit: options.maxBodyBytes ?? 8 * 1024 * 1024, type: () => true });
-  app.route('/v1/chat/completions').post(countRequests(options), json, chatHandler(options)).all(only('POST'));
+  const guard: readonly RequestHandler[] = options.keys ? [requireApiKey(options.keys)] : [];
+  const room: RequestHandler = (_, __, next) => {
+    options.admission.assertRoom();
+    next();
+  };
+  const body = bodyReader(() => limitsOf(options).maxBodyBytes);
+  for (const route of ['chat', 'completions', 'generate'] as const)
+    app
+      .route(routes[route])
+      .post(countRequests(options), ...guard, room, body, answerHandler(route, options))
+      .all(only('POST'));
   const model = (): object => {
     const { config, serving } = options.serving();
     return { id: config.modelName, object: 'model', created: 0, owned_by: 'r2r', max_model_len: serving.contextLength() };
   };
   app
     .route('/v1/models')
-    .get((_, response) => void response.json({ object: 'list', data: [model()] }))
+    .get(...guard, (_, response) => void response.json({ object: 'list', data: [model()] }))
     .all(only('GET'));
   app
     .route('/v1/models/*id')
-    .get((request, response) => {
+    .get(...guard, (request, response) => {
       const wanted = [request.params.id].flat().join('/');
       const { modelName } = options.serving().config;
       if (wanted !== modelName)
@@ -52,7 +64,7 @@ export function clientApi(options: ApiOptions): Express {
     })
     .all(only('GET'));
   app.use((request) => {
-    throw new ApiError('not_found', `there is no ${request.path}; see /v1/models and /v1/chat/completions`);
+    throw new ApiError('not_found', `there is no ${request.path}; see /v1/models and ${routes.chat}`);
   });
   app.use(errorAnswers(options.log));
   return app;
@@ -67,6 +79,29 @@ export function probeRoutes(readiness: () => Readiness): express.Router {
     response.status(state.ready ? 200 : 503).json(state);
   });
   return routes;
+}
+
+/** The limits in force; until there is a configuration, the defaults. */
+function limitsOf({ serving }: Pick<AnsweringOptions, 'serving'>): { readonly maxBodyBytes: number } {
+  try {
+    return serving().config.limits;
+  } catch {
+    return routerDefaults.limits;
+  }
+}
+
+/** Reads a body up to the limit in force. */
+function bodyReader(limit: () => number): RequestHandler {
+  let reader: { readonly limit: number; readonly read: RequestHandler } | undefined;
+  return (request, response, next) => {
+    const now = limit();
+    if (reader?.limit !== now) reader = { limit: now, read: express.raw({ limit: now, type: () => true }) };
+    void reader.read(request, response, (error?: unknown) => {
+      // Without a body there is nothing to read.
+      if (!(request.body instanceof Uint8Array)) request.body = new Uint8Array();
+      next(error);
+    });
+  };
 }
 
 /** Counts a request from its arrival until its last byte is out or the client has gone. */
@@ -90,14 +125,14 @@ function errorAnswers(log: Log): ErrorRequestHandler {
   return (error: unknown, request, response: Response, _next) => {
     if (response.destroyed || response.writableEnded) return;
     const failure = apiErrorOf(error, request.path);
-    const facts = { requestId: response.getHeader('x-request-id'), path: request.path, code: failure.code };
-    if (failure.status >= 500) log.error({ ...facts, err: error }, 'request failed');
+    const requestId = response.getHeader('x-request-id')?.toString();
+    if (failure.status >= 500) log.error({ requestId, path: request.path, code: failure.code, err: error }, 'request failed');
     if (response.headersSent) {
-      response.end(`data: ${JSON.stringify(failure.toBody())}\n\n`);
+      response.end(`data: ${JSON.stringify(failure.toBody(requestId))}\n\n`);
       return;
     }
-    if (failure.status === 503) response.setHeader('retry-after', '5');
-    response.status(failure.status).json(failure.toBody());
+    if (failure.retryAfterSeconds !== undefined) response.setHeader('retry-after', failure.retryAfterSeconds.toString());
+    response.status(failure.status).json(failure.toBody(requestId));
   };
 }
 
@@ -107,8 +142,6 @@ function apiErrorOf(error: unknown, path: string): ApiError {
     return new ApiError('not_found', `there is no ${path}: its % escapes are not UTF-8; see /v1/models`, { cause: error });
   const type = typeof error === 'object' && error !== null && 'type' in error ? error.type : undefined;
   if (type === 'entity.too.large') return new ApiError('request_too_large', 'the request body is too large', { cause: error });
-  if (type === 'entity.parse.failed')
-    return new ApiError('invalid_json', 'the request body is not a JSON object; check its syntax', { cause: error });
   const status = typeof error === 'object' && error !== null && 'status' in error ? error.status : undefined;
   if (typeof status === 'number' && status >= 400 && status < 500)
     return new ApiError('invalid_json', `the request body cannot be read: ${error instanceof Error ? error.message : ''}`, {

@@ -1,21 +1,30 @@
-import { defaultEntropyThreshold } from '../api/router-spec.ts';
-import type { RouterConfig, Strategy } from '../api/router-config.ts';
+import { defaultEntropyThreshold, type StrategyName } from '../api/strategies.ts';
+import type { RouterConfig } from '../api/router-config.ts';
+import type { TopLogprobs } from '../sglang/index.ts';
 import { AnswerText } from './answer-text.ts';
-import type { ChatRequest } from './chat-request.ts';
 import { Conversation } from './conversation.ts';
+import { entropy } from './entropy.ts';
 import { ApiError } from './errors.ts';
+import type { GenerationRequest } from './generation-request.ts';
 import type { LlmPool } from './llm-pool.ts';
+import { merged } from './merged.ts';
 import type { LoopObserver } from './observer.ts';
-import type { Prompt, PromptModel } from './prompt.ts';
+import { tooLong, type Prompt, type PromptModel } from './prompt.ts';
+import { samplerOf } from './sampler.ts';
+import { noSignals, type Scorer } from './scoring/signals.ts';
 import type { Slm } from './slm.ts';
-import { entropyScorer, noScorer, slmStrategy, thresholdStrategy } from './strategy.ts';
-import { llmTokens, routedTokens, type LoopInput } from './token-loop.ts';
+import { scoredLogprobs, type Strategy } from './strategy.ts';
+import { routedTokens, type LoopInput } from './token-loop.ts';
 import type { EmittedToken, LoopEnd, TokenSource } from './token.ts';
 
 /** What a generation works with; lives as long as the router. */
 export interface Serving extends PromptModel {
   /** End tokens of both models. */
   readonly endIds: ReadonlySet<number>;
+  /** Ids below this are known to both models and the tokenizer. */
+  readonly validIds: number;
+  /** Longest sequence both models take, now. */
+  readonly contextLength: () => number;
   readonly slm: Slm;
   readonly pool: LlmPool;
   readonly observer: LoopObserver;
@@ -25,27 +34,34 @@ export interface TokenPiece {
   readonly id: number;
   readonly text: string;
   readonly source: TokenSource;
+  /** Distribution (untempered) of the model that supplied it; only where log-probabilities were asked for. */
+  readonly top?: TopLogprobs;
 }
 
-/** A step of an answer: new text, and the tokens it came from. */
+/** A step of one choice: new text, and the tokens it came from. */
 export interface GenerationStep {
+  /** Index of the choice among the prompt's. */
+  readonly choice: number;
   readonly content: string;
   readonly reasoning: string;
   readonly tokens: readonly TokenPiece[];
+  /** This is the choice's last step. */
+  readonly end?: GenerationEnd;
 }
 
 export interface Routing {
-  readonly strategy: Strategy;
+  readonly strategy: StrategyName;
   readonly threshold: number | undefined;
 }
 
 export interface GenerationEnd {
   readonly finish: LoopEnd;
+  /** Tokens that were part of the reasoning, tags included. */
   readonly reasoningTokens: number;
 }
 
 /** What decides for this request: its own wishes, else the configuration. */
-export function routingOf(request: Pick<ChatRequest, 'strategy' | 'threshold'>, config: RouterConfig): Routing {
+export function routingOf(request: Pick<GenerationRequest, 'strategy' | 'threshold'>, config: RouterConfig): Routing {
   const strategy = request.strategy ?? config.strategy;
   if (strategy === 'entropy') return { strategy, threshold: request.threshold ?? config.threshold ?? defaultEntropyThreshold };
   if (request.threshold !== undefined)
@@ -54,27 +70,24 @@ export function routingOf(request: Pick<ChatRequest, 'strategy' | 'threshold'>, 
 }
 
 /**
- * Answers one prompt: runs the token loop and turns its tokens into text, until an end token, a stop string, the length or the client ends it.
+ * Answers one prompt: runs the token loop for each choice, all at once, and turns tokens into text, until an end token, a stop string, the
+ * length or the client ends it. All choices share one conversation, so that the prompt is read once.
  *
  * @throws ApiError, or the signal's reason
  */
 export async function* generate(
   serving: Serving,
   config: RouterConfig,
-  request: ChatRequest,
+  request: GenerationRequest,
   prompt: Prompt,
   signal: AbortSignal,
-): AsyncGenerator<GenerationStep, GenerationEnd, void> {
-  const { tokenizer, tags, endIds, pool } = serving;
-  const room = serving.contextLength() - prompt.ids.length;
-  if (room < 1)
-    throw new ApiError(
-      'context_length_exceeded',
-      `the prompt has ${prompt.ids.length} tokens, but prompt and answer together can have ${serving.contextLength()}; shorten the messages`,
-      { param: 'messages' },
-    );
-  const routing = routingOf(request, config);
-  // Ends what is still under way for this request (a prime nobody needed) when it is over.
+): AsyncGenerator<GenerationStep, void, void> {
+  const { endIds, pool } = serving;
+  const contextLength = serving.contextLength();
+  const room = contextLength - prompt.ids.length;
+  if (room < 1) throw tooLong(`${prompt.ids.length}`, prompt.field, contextLength);
+  const { strategy, scorer } = deciding(routingOf(request, config));
+  // Ends what is still under way for this request (a prime nobody needed, another choice) when it is over.
   const over = new AbortController();
   const either = AbortSignal.any([signal, over.signal]);
   const llm = new Conversation({
@@ -84,64 +97,98 @@ export async function* generate(
     onUnavailable: config.onLLMUnavailable,
     timeoutMs: config.llmTimeoutSeconds * 1000,
   });
-  if (routing.strategy === 'entropy') llm.prime(prompt.ids, either);
-  const text = new AnswerText({
-    tokenizer,
-    tags,
-    endIds,
-    startsThinking: prompt.startsThinking,
-    inline: request.inlineReasoning,
-    stop: request.stop,
+  const keepTop = request.topLogprobs !== undefined;
+  const samplers = Array.from({ length: request.choices }, (_, choice) => samplerOf({ ...request.sampling, choice }, serving.validIds));
+  if (strategy !== 'llm' && strategy.signals.length > 0) {
+    const topLogprobs = Math.max(samplers[0]?.topLogprobs ?? 0, keepTop ? scorer.topLogprobs || 20 : 0);
+    llm.prime(prompt.ids, topLogprobs, either);
+  }
+  const loops = samplers.map((sampler, choice) => {
+    const input: LoopInput = {
+      prompt: prompt.ids,
+      maxTokens: Math.min(request.maxTokens ?? room, room),
+      maxDraftTokens: config.maxDraftTokens,
+      endIds,
+      slm: serving.slm,
+      llm,
+      strategy,
+      scorer,
+      sampler,
+      keepTop,
+      lookahead: config.lookahead,
+      maxLookaheadCalls: config.maxLookaheadCalls,
+      observer: serving.observer,
+      signal: either,
+    };
+    return oneChoice(choice, input, textOf(serving, request, prompt));
   });
-  const loop = tokensOf(routing, {
-    prompt: prompt.ids,
-    maxTokens: Math.min(request.maxTokens ?? room, room),
-    maxDraftTokens: config.maxDraftTokens,
-    endIds,
-    slm: serving.slm,
-    llm,
-    observer: serving.observer,
-    signal: either,
-  });
+  const [only] = loops;
+  const steps = only && loops.length === 1 ? only : merged(loops, () => over.abort());
+  try {
+    yield* steps;
+  } finally {
+    over.abort();
+    await steps.return();
+  }
+}
+
+function textOf({ tokenizer, tags, endIds }: Serving, request: GenerationRequest, prompt: Prompt): AnswerText {
+  const { startsThinking } = prompt;
+  return new AnswerText({ tokenizer, tags, endIds, startsThinking, inline: request.inlineReasoning, stop: request.stop });
+}
+
+async function* oneChoice(choice: number, input: LoopInput, text: AnswerText): AsyncGenerator<GenerationStep, void, void> {
+  const loop = routedTokens(input);
+  const end = (finish: LoopEnd): GenerationEnd => ({ finish, reasoningTokens: text.reasoningTokens });
   try {
     for (;;) {
       const next = await loop.next();
       if (next.done) {
         const { content, reasoning, stopped } = text.finish();
-        if (content || reasoning) yield { content, reasoning, tokens: [] };
-        return { finish: stopped ? 'stop' : next.value, reasoningTokens: text.reasoningTokens };
+        yield { choice, content, reasoning, tokens: [], end: end(stopped ? 'stop' : next.value) };
+        return;
       }
-      const step = stepOf(next.value, text);
-      yield step;
-      if (step.stopped) return { finish: 'stop', reasoningTokens: text.reasoningTokens };
+      const { stopped, ...step } = stepOf(next.value, text);
+      yield { choice, ...step, ...(stopped && { end: end('stop') }) };
+      if (stopped) return;
     }
   } finally {
-    over.abort();
     await loop.return('stop');
   }
 }
 
-function tokensOf({ strategy, threshold = 0 }: Routing, input: LoopInput): AsyncGenerator<readonly EmittedToken[], LoopEnd, void> {
-  switch (strategy) {
-    case 'entropy':
-      return routedTokens(input, thresholdStrategy(threshold), entropyScorer);
-    case 'slm':
-      return routedTokens(input, slmStrategy, noScorer);
-    case 'llm':
-      return llmTokens(input);
-  }
+const entropyScorer: Scorer = {
+  topLogprobs: scoredLogprobs,
+  hiddenStates: false,
+  score: (rows) => Promise.resolve(rows.map(({ top }) => ({ ...noSignals, entropy: top ? entropy(top) : Number.NaN }))),
+};
+
+const noScorer: Scorer = { topLogprobs: 0, hiddenStates: false, score: (rows) => Promise.resolve(rows.map(() => noSignals)) };
+
+function deciding({ strategy, threshold = 0 }: Routing): { readonly strategy: Strategy | 'llm'; readonly scorer: Scorer } {
+  if (strategy === 'llm') return { strategy, scorer: noScorer };
+  if (strategy === 'slm')
+    return { strategy: { signals: [], initial: undefined, decide: (state) => ({ state, divergent: false }) }, scorer: noScorer };
+  return {
+    strategy: {
+      signals: ['entropy'],
+      initial: undefined,
+      decide: (state, { signals }) => ({ state, divergent: !(signals.entropy < threshold) }),
+    },
+    scorer: entropyScorer,
+  };
 }
 
 /** Text of a block's tokens. What comes behind a complete stop string was never emitted, as if tokens had come one by one. */
-function stepOf(tokens: readonly EmittedToken[], text: AnswerText): GenerationStep & { readonly stopped: boolean } {
+function stepOf(tokens: readonly EmittedToken[], text: AnswerText): Omit<GenerationStep, 'choice'> & { readonly stopped: boolean } {
   let content = '';
   let reasoning = '';
   const pieces: TokenPiece[] = [];
-  for (const { id, source } of tokens) {
+  for (const { id, source, top } of tokens) {
     const part = text.push(id);
     content += part.content;
     reasoning += part.reasoning;
-    pieces.push({ id, text: part.piece, source });
+    pieces.push({ id, text: part.piece, source, ...(top && { top }) });
     if (part.stopped) return { content, reasoning, tokens: pieces, stopped: true };
   }
   return { content, reasoning, tokens: pieces, stopped: false };

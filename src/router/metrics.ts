@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { EngineLoad } from '../sglang/index.ts';
-import { llmRatio } from './chat-response.ts';
+import { llmRatio } from './api/answer.ts';
 import type { LlmPool } from './llm-pool.ts';
 import type { LlmCallOutcome, LoopObserver } from './observer.ts';
 import { tokenSources, type TokenSource } from './token.ts';

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { routerDefaults } from '../api/router-config.ts';
 import type { RouterStatus } from '../api/router-status.ts';
 import { loadTokenizer } from '../model/tokenizer-folder.ts';
 import { SglangClient } from '../sglang/index.ts';
 import { adminApi } from './admin.ts';
-import { thinkTags } from './answer-text.ts';
-import { clientApi } from './api.ts';
+import { startApiServer, type ApiServerOptions } from './api/api-server.ts';
 import { ApiError } from './errors.ts';
 import type { Serving } from './generation.ts';
 import { Listening } from './listening.ts';
@@ -14,11 +14,12 @@ import { LlmPool, type LlmEndpoint } from './llm-pool.ts';
 import type { Log } from './log.ts';
 import { RouterMetrics } from './metrics.ts';
 import { readModelFacts } from './model-folder.ts';
-import { longestTokenBytes } from './prompt.ts';
+import { promptModel } from './prompt.ts';
 import { readiness, type Readiness } from './readiness.ts';
 import { Slm } from './slm.ts';
 import { SlmWatch } from './slm-watch.ts';
 import type { ConfigSource, EndpointSource } from './sources.ts';
+import { noTracer, type Tracer } from './tracing/tracer.ts';
 import { checkSameVocabulary } from './vocabulary.ts';
 
 export interface RouterOptions {
@@ -44,8 +45,10 @@ export interface RouterOptions {
   readonly drainTimeoutMs?: number;
   /** How often the LLM replicas' load is read. @default 5_000 */
   readonly loadEveryMs?: number;
-  /** Largest request body. @default 8 MiB */
-  readonly maxBodyBytes?: number;
+  /** API keys, TLS and how long clients may take to send. */
+  readonly client?: Pick<ApiServerOptions, 'apiKeysPath' | 'tls' | 'timeouts'>;
+  /** @default none */
+  readonly tracer?: Tracer;
   readonly metrics?: RouterMetrics;
   /** Milliseconds that only go forward. @default performance.now */
   readonly now?: () => number;
@@ -92,10 +95,9 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
   const loads = new LlmLoads(pool, options.loadEveryMs ?? 5_000);
   metrics.publishEndpoints(pool, loads);
   const serving: Serving = {
-    tokenizer: slmTokenizer,
-    tags: thinkTags(slmTokenizer),
-    longestTokenBytes: longestTokenBytes(slmTokenizer),
+    ...promptModel(slmTokenizer),
     endIds,
+    validIds,
     slm,
     pool,
     observer: metrics,
@@ -135,6 +137,7 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
     configDigest: inForce?.digest ?? '',
     strategy: inForce?.config.strategy ?? '',
     ...(inForce?.config.threshold !== undefined && { threshold: inForce.config.threshold }),
+    alarms: [],
     waitingFor: [...state().waitingFor],
     inFlight: metrics.requestsInFlight,
     tokensTotal: metrics.window.total,
@@ -152,23 +155,25 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
     })),
   });
 
-  const api = await Listening.on(
-    clientApi({
-      readiness: state,
-      stopping: () => stopping !== undefined,
-      metrics,
-      log,
-      ...(options.maxBodyBytes !== undefined && { maxBodyBytes: options.maxBodyBytes }),
-      serving: () => {
-        // The SLM may have stumbled for a moment: requests are tried nevertheless once it was up.
-        if (!inForce || !watch.everReady)
-          throw new ApiError('not_ready', `this router is still waiting for ${state().waitingFor.join(', ')}; try again soon`);
-        return { serving, config: inForce.config };
-      },
-    }),
-    options.host ?? '0.0.0.0',
-    options.port ?? 8000,
-  );
+  const api = await startApiServer({
+    ...options.client,
+    host: options.host ?? '0.0.0.0',
+    port: options.port ?? 8000,
+    promptModel: serving,
+    modelPath: options.slmModelPath,
+    admissionLimits: () => inForce?.config.limits ?? routerDefaults.limits,
+    readiness: state,
+    stopping: () => stopping !== undefined,
+    metrics,
+    tracer: options.tracer ?? noTracer,
+    log,
+    serving: () => {
+      // The SLM may have stumbled for a moment: requests are tried nevertheless once it was up.
+      if (!inForce || !watch.everReady)
+        throw new ApiError('not_ready', `this router is still waiting for ${state().waitingFor.join(', ')}; try again soon`);
+      return { serving, config: inForce.config };
+    },
+  });
   const admin = await Listening.on(
     adminApi({ registry: metrics.registry, status, readiness: state }),
     options.adminHost ?? '0.0.0.0',

@@ -253,9 +253,9 @@ describe('the official openai client', function () {
       assert.equal(error.code, 'model_not_found');
       return true;
     });
-    await assert.rejects(client.chat.completions.create({ model: 'pair', messages, temperature: 0.7 }), (error) => {
+    await assert.rejects(client.chat.completions.create({ model: 'pair', messages, presence_penalty: 1 }), (error) => {
       assert.ok(error instanceof OpenAI.BadRequestError);
-      assert.deepEqual([error.code, error.param], ['unsupported_parameter', 'temperature']);
+      assert.deepEqual([error.code, error.param], ['unsupported_parameter', 'presence_penalty']);
       return true;
     });
   });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Tokenizer } from '../../src/model/tokenizer.ts';
 import { loadTokenizer } from '../../src/model/tokenizer-folder.ts';
-import { readChatRequest } from '../../src/router/chat-request.ts';
+import { readChatRequest } from '../../src/router/api/chat-request.ts';
 import { ApiError } from '../../src/router/errors.ts';
 import { longestTokenBytes, makePrompt, type Prompt } from '../../src/router/prompt.ts';
 import { ask } from './chat-client.ts';
@@ -20,8 +20,9 @@ describe('the refusal of a prompt by its bytes', () => {
     const make = (bytes: number): Prompt => {
       const text = 'é'.repeat(Math.floor(bytes / 2)) + 'e'.repeat(bytes % 2);
       const fake: Tokenizer = { ...tokenizer, applyChatTemplate: () => text, encode: () => (encoded.push(bytes), []) };
-      const model = { tokenizer: fake, tags: undefined, longestTokenBytes: longest, contextLength: () => 100 };
-      return makePrompt(readChatRequest({ ...ask, prompt_cache_key: 'k' }), model, undefined);
+      const model = { tokenizer: fake, tags: undefined, longestTokenBytes: longest };
+      const [input] = readChatRequest(ask, 0).prompts;
+      return makePrompt(input!, model, { contextLength: 100, validIds: 100 }, 'k');
     };
     make(100 * longest);
     assert.throws(

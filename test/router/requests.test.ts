@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { routerDefaults } from '../../src/api/router-config.ts';
 import { routerStatusSchema } from '../../src/api/router-status.ts';
 import { ask, complete, post, streamed } from './chat-client.ts';
 import { readyStage, say, type Stage } from './stage.ts';
@@ -11,7 +12,11 @@ describe('requests that are refused', function () {
   this.timeout(60_000);
   let made: Stage;
   before(async () => {
-    made = await readyStage({ lines: say('fine'), slm: { contextLength: 200 }, router: { maxBodyBytes: 20_000 } });
+    made = await readyStage({
+      lines: say('fine'),
+      slm: { contextLength: 200 },
+      config: { limits: { ...routerDefaults.limits, maxBodyBytes: 20_000 } },
+    });
   });
   after(() => made.close());
 
@@ -43,16 +48,24 @@ describe('requests that are refused', function () {
     ['max_tokens of one and a half', { max_completion_tokens: 1.5 }, 400, 'invalid_value', 'max_completion_tokens'],
     ['an empty stop string', { stop: '' }, 400, 'invalid_value', 'stop'],
     ['a stream that is a word', { stream: 'yes' }, 400, 'invalid_value', 'stream'],
-    ['a temperature above 0', { temperature: 0.7 }, 400, 'unsupported_parameter', 'temperature'],
     ['a temperature out of range', { temperature: 9 }, 400, 'invalid_value', 'temperature'],
-    ['several choices', { n: 2 }, 400, 'unsupported_parameter', 'n'],
+    ['more choices than are allowed', { n: 9 }, 400, 'invalid_value', 'n'],
+    ['no choice', { n: 0 }, 400, 'invalid_value', 'n'],
+    ['a top_p of 0', { temperature: 1, top_p: 0 }, 400, 'invalid_value', 'top_p'],
+    ['a top_p above 1', { top_p: 1.5 }, 400, 'invalid_value', 'top_p'],
+    ['a seed of one and a half', { seed: 1.5 }, 400, 'invalid_value', 'seed'],
+    ['a min_p', { min_p: 0.1 }, 400, 'unsupported_parameter', 'min_p'],
+    ['a regular expression', { regex: 'a+' }, 400, 'unsupported_parameter', 'regex'],
+    ['end tokens of its own', { stop_token_ids: [5] }, 400, 'unsupported_parameter', 'stop_token_ids'],
     ['tools', { tools: [{ type: 'function', function: { name: 'f' } }] }, 400, 'unsupported_parameter', 'tools'],
     ['a response format', { response_format: { type: 'json_object' } }, 400, 'unsupported_parameter', 'response_format'],
     ['a logit bias', { logit_bias: { 5: 100 } }, 400, 'unsupported_parameter', 'logit_bias'],
     ['a presence penalty', { presence_penalty: 1 }, 400, 'unsupported_parameter', 'presence_penalty'],
     ['a frequency penalty', { frequency_penalty: -0.5 }, 400, 'unsupported_parameter', 'frequency_penalty'],
     ['a repetition penalty', { repetition_penalty: 1.1 }, 400, 'unsupported_parameter', 'repetition_penalty'],
-    ['log-probabilities', { logprobs: true }, 400, 'unsupported_parameter', 'logprobs'],
+    ['top_logprobs without logprobs', { top_logprobs: 2 }, 400, 'invalid_value', 'top_logprobs'],
+    ['more than 20 top_logprobs', { logprobs: true, top_logprobs: 21 }, 400, 'invalid_value', 'top_logprobs'],
+    ['17 stop strings', { stop: Array.from({ length: 17 }, (_, index) => `s${index}`) }, 400, 'invalid_value', 'stop'],
     ['a strategy nobody knows', { r2r: { strategy: 'dice' } }, 400, 'invalid_value', 'r2r.strategy'],
     ['a threshold below 0', { r2r: { threshold: -1 } }, 400, 'invalid_value', 'r2r.threshold'],
     ['a threshold for a strategy without one', { r2r: { strategy: 'llm', threshold: 1 } }, 400, 'invalid_value', 'r2r.threshold'],
@@ -77,7 +90,7 @@ describe('requests that are refused', function () {
   });
 
   it('answers other paths with 404, other methods with 405', async () => {
-    for (const path of ['/', '/v1/nothing', '/v1/completions', '/metrics', '/r2r/status'])
+    for (const path of ['/', '/v1/nothing', '/metrics', '/r2r/status'])
       assert.equal((await fetch(made.router.url + path, { method: 'POST' })).status, 404, path);
     const response = await fetch(`${made.router.url}/v1/chat/completions`);
     assert.deepEqual([response.status, response.headers.get('allow')], [405, 'POST']);
