@@ -2,8 +2,17 @@ import { group } from './r2rdeployment.ts';
 
 export type Component = 'slm' | 'llm';
 
-/** Ports of the pods and, behind port 80 of the endpoint Service, of the API. */
-export const ports = { service: 80, router: 8000, admin: 9090, engine: 30_000 } as const;
+/** Ports of the pods and, behind port 80 of the endpoint Service or 443 with TLS, of the API. */
+export const ports = { service: 80, serviceTls: 443, router: 8000, admin: 9090, engine: 30_000 } as const;
+
+/**
+ * Name of the routers' API port in pods and Service. A Service finds a pod's port by this name, so while TLS is being switched on or off
+ * its port 80 leads to the pods that speak plain HTTP and its port 443 to those that speak HTTPS.
+ */
+export type Scheme = 'http' | 'https';
+
+/** Folders that hold Secrets in the router's container. */
+export const secretFolders = { apiKeys: '/etc/r2r/api-keys', tls: '/etc/r2r/tls', hubToken: '/etc/r2r/hub-token' } as const;
 
 /** Container names, by which a pod overlay addresses them. In the SLM pod `engine` is a native sidecar, in the LLM pod the main container. */
 export const containers = { router: 'router', engine: 'engine' } as const;
@@ -50,8 +59,8 @@ export function endpointServiceName(instance: string): string {
 }
 
 /** `http://<name>.<namespace>.svc`, the base URL for clients in the cluster. */
-export function endpointURL(instance: string, namespace: string): string {
-  return `http://${endpointServiceName(instance)}.${namespace}.svc`;
+export function endpointURL(instance: string, namespace: string, scheme: Scheme): string {
+  return `${scheme}://${endpointServiceName(instance)}.${namespace}.svc`;
 }
 
 /** Names of the children of one revision. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { rules } from './cel.ts';
+import { endpointSchema } from './endpoint-spec.ts';
 import { llmSchema, slmSchema } from './model-server.ts';
 import type { ObjectMeta, OwnerReference } from './object-meta.ts';
 import { statusSchema } from './r2rdeployment-status.ts';
@@ -14,20 +15,6 @@ export const plural = 'r2rdeployments';
 
 /** Longest `metadata.name`: child names add a revision and a suffix and must stay below 63 characters. */
 export const maxNameLength = 40;
-
-const service = z.object({
-  type: z
-    .enum(['ClusterIP', 'NodePort', 'LoadBalancer'])
-    .default('ClusterIP')
-    .describe('Type of the endpoint Service, which bears the name of the resource and listens on port 80.'),
-  annotations: z
-    .record(z.string(), z.string().max(4096))
-    .meta({ maxProperties: 32 })
-    .optional()
-    .describe('Annotations of the endpoint Service, for example for a cloud load balancer.'),
-});
-
-const api = z.object({ service: service.prefault({}).describe('The endpoint Service.') });
 
 const networkPolicy = z
   .object({
@@ -55,7 +42,7 @@ export const specSchema = z.object({
   slm: slmSchema.describe('The small model: drafts every token.'),
   llm: llmSchema.describe('The large model: supplies the tokens where the small one would go astray.'),
   router: routerSchema.prefault({}).describe('The router beside each SLM: decides token by token.'),
-  api: api.prefault({}).describe('The endpoint for clients.'),
+  api: endpointSchema.prefault({}).describe('The endpoint for clients.'),
   networkPolicy: networkPolicy.prefault({}).describe('Who may connect to the pods.'),
 });
 

@@ -14,12 +14,19 @@ export function revisionOf(spec: R2RDeploymentSpec): string {
 }
 
 /**
- * Identifies the inputs of the rendered pod templates: those of {@link revisionOf} and the router's image and resources, which change
- * the SLM pods of a revision in place. The templates rendered first for a key are kept and applied for as long as it stays.
+ * Identifies the inputs of the rendered pod templates: those of {@link revisionOf} and those that change the SLM pods of a revision in
+ * place, the router's image and resources, and how the endpoint is secured and traced. The templates rendered first for a key are kept and
+ * applied for as long as it stays. A field that is left out leaves the key as it was before the field existed.
  */
 export function templateKey(spec: R2RDeploymentSpec): string {
   const { image, resources } = spec.router;
-  return digest({ slm: significant(spec.slm), llm: significant(spec.llm), router: { image, resources } });
+  const { auth, tls, tracing } = spec.api;
+  return digest({
+    slm: significant(spec.slm),
+    llm: significant(spec.llm),
+    router: { image, resources },
+    ...((auth ?? tls ?? tracing) && { api: { auth, tls, tracing } }),
+  });
 }
 
 function digest(value: unknown): string {

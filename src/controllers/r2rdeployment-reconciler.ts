@@ -21,7 +21,7 @@ import { rolloutStep } from './rollout.ts';
 import type { RolloutStep } from './rollout.ts';
 import type { RouterClient } from './router-client.ts';
 import { computeStatus } from './status.ts';
-import { observe, revisionStates } from './world.ts';
+import { endpointSchemes, observe, revisionStates } from './world.ts';
 
 export interface ReconcilerOptions {
   readonly client: KubeClient;
@@ -147,7 +147,8 @@ export class R2RDeploymentReconciler {
       step = rolloutStep({ target, wantsRouters, serving, revisions, probed: probeProblem === undefined });
     }
     try {
-      const child = await applyChild(this.#options, deployment, endpointService(deployment, step.serve), signal);
+      const service = endpointService(deployment, step.serve, endpointSchemes(caches, deployment, step.serve));
+      const child = await applyChild(this.#options, deployment, service, signal);
       noteChild(this.#options.recorder, deployment, child);
       if (serving && step.serve !== serving) this.#options.operatorMetrics.rollouts.inc();
     } catch (error) {

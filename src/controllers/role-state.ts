@@ -1,4 +1,5 @@
 import { containers } from '../api/names.ts';
+import type { Scheme } from '../api/names.ts';
 import type { Deployment, Pod } from '../kube/resources.ts';
 import { creationProblem, isReady, podProblem } from './pod-problem.ts';
 import type { Problem } from './pod-problem.ts';
@@ -81,4 +82,13 @@ export function runningRouterAddresses(slmPods: readonly Pod[]): string[] {
 
 function addressesWhere(slmPods: readonly Pod[], holds: (pod: Pod) => boolean): string[] {
   return slmPods.flatMap((pod) => (!pod.metadata?.deletionTimestamp && pod.status?.podIP && holds(pod) ? [pod.status.podIP] : []));
+}
+
+/** What the routers of pods that are not ending speak, by the name of their API port; with `ready` only those that answer. */
+export function spokenSchemes(slmPods: readonly Pod[], { ready = false } = {}): ReadonlySet<Scheme> {
+  const portNames = slmPods
+    .filter((pod) => !pod.metadata?.deletionTimestamp && (!ready || isReady(pod)))
+    .flatMap(({ spec }) => spec?.containers.find(({ name }) => name === containers.router)?.ports ?? [])
+    .map(({ name }) => name);
+  return new Set((['http', 'https'] as const).filter((scheme) => portNames.includes(scheme)));
 }

@@ -1,4 +1,6 @@
+import { schemeOf } from '../api/endpoint-spec.ts';
 import { endpointURL, labelKeys, revisionNames, selectorLabels, toSelector } from '../api/names.ts';
+import type { Scheme } from '../api/names.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import type { RouterStatus } from '../api/router-status.ts';
 import type { Live } from '../kube/index.ts';
@@ -6,7 +8,7 @@ import type { Deployment, Pod } from '../kube/resources.ts';
 import { podsOfInstance } from './caches.ts';
 import type { Caches } from './caches.ts';
 import type { Problem } from './pod-problem.ts';
-import { readyEngines, readyRouterAddresses, roleState, routerState, runningRouterAddresses } from './role-state.ts';
+import { readyEngines, readyRouterAddresses, roleState, routerState, runningRouterAddresses, spokenSchemes } from './role-state.ts';
 import type { RevisionState } from './rollout.ts';
 import type { RouterClient } from './router-client.ts';
 import { aggregateRouting } from './routing.ts';
@@ -88,7 +90,7 @@ export async function observe(
   return {
     generation,
     now: outcome.now,
-    endpoint: endpointURL(name, namespace),
+    endpoint: endpointURL(name, namespace, answeringScheme(deployment, select(pods, outcome.serving, 'slm'))),
     selector: toSelector(selectorLabels(name, undefined, 'llm')),
     target,
     serving: outcome.serving,
@@ -105,6 +107,20 @@ export async function observe(
     probeProblem: outcome.probeProblem,
     stalled: outcome.stalled,
   };
+}
+
+/** What the endpoint Service of a revision leads to: what the spec asks for, and what pods that are still to be replaced speak. */
+export function endpointSchemes(caches: Caches, deployment: Live<R2RDeployment>, revision: string): ReadonlySet<Scheme> {
+  const pods = select(podsOfInstance(caches, deployment.metadata), revision, 'slm');
+  return new Set([schemeOf(deployment.spec.api), ...spokenSchemes(pods)]);
+}
+
+/** The spec's, unless only pods that are still to be replaced answer. */
+function answeringScheme(deployment: R2RDeployment, servingPods: readonly Live<Pod>[]): Scheme {
+  const wanted = schemeOf(deployment.spec.api);
+  const spoken = spokenSchemes(servingPods, { ready: true });
+  const [other = wanted] = spoken;
+  return spoken.has(wanted) ? wanted : other;
 }
 
 function deploymentsOf(caches: Caches, owner: Live<R2RDeployment>, applied: readonly Live[]): Live<Deployment>[] {

@@ -3,7 +3,7 @@ import type { Chart } from 'cdk8s';
 import { k8s } from 'cdk8s-plus-27';
 import { canonicalJson } from '../api/canonical-json.ts';
 import { endpointServiceName, labelKeys, labels, ports, revisionNames, selectorLabels } from '../api/names.ts';
-import type { Component } from '../api/names.ts';
+import type { Component, Scheme } from '../api/names.ts';
 import { ownerReference } from '../api/r2rdeployment.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import { routerConfigKey } from '../api/router-config.ts';
@@ -53,8 +53,12 @@ export function revisionChildren(input: RevisionInput, options: RenderOptions): 
   });
 }
 
-/** The endpoint Service, on the pods of the revision that serves. It belongs to no revision: it moves from one to the next. */
-export function endpointService(deployment: R2RDeployment, servingRevision: string): KubeObject {
+/**
+ * The endpoint Service, on the pods of the revision that serves. It belongs to no revision: it moves from one to the next.
+ *
+ * @param schemes - what the API is to be reached by: the spec's, and beside it what pods that are still to be replaced speak
+ */
+export function endpointService(deployment: R2RDeployment, servingRevision: string, schemes: ReadonlySet<Scheme>): KubeObject {
   const { metadata, spec } = deployment;
   const [service] = synthesize(scope(deployment), (chart) => {
     new k8s.KubeService(chart, 'endpoint', {
@@ -65,9 +69,15 @@ export function endpointService(deployment: R2RDeployment, servingRevision: stri
       spec: {
         type: spec.api.service.type,
         selector: selectorLabels(metadata.name, servingRevision, 'slm'),
-        ports: [
-          { name: 'http', port: ports.service, targetPort: k8s.IntOrString.fromString('http'), protocol: 'TCP', appProtocol: 'http' },
-        ],
+        ports: (['http', 'https'] as const)
+          .filter((scheme) => schemes.has(scheme))
+          .map((scheme) => ({
+            name: scheme,
+            port: scheme === 'https' ? ports.serviceTls : ports.service,
+            targetPort: k8s.IntOrString.fromString(scheme),
+            protocol: 'TCP',
+            appProtocol: scheme,
+          })),
       },
     });
   });

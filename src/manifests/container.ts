@@ -33,8 +33,9 @@ export function fieldEnv(name: string, fieldPath: string): JsonObject {
   return { name, valueFrom: { fieldRef: { fieldPath } } };
 }
 
+/** @param port - by name; one named `https` is asked over TLS, where the kubelet takes any certificate */
 export function httpProbe(path: string, port: string, timing: JsonObject): JsonObject {
-  return { httpGet: { path, port }, ...timing };
+  return { httpGet: { path, port, ...(port === 'https' && { scheme: 'HTTPS' }) }, ...timing };
 }
 
 /** Resources with every quantity as a string, the form in which the API server returns them. */

@@ -34,7 +34,7 @@ export function podTemplates(deployment: R2RDeployment, options: RenderOptions):
     ...podDefaults('slm'),
     initContainers: [{ ...engineContainer(spec.slm, 'slm', options), restartPolicy: 'Always' }],
     containers: [routerContainer(metadata.name, revision, spec, options)],
-    volumes: [...modelVolumes([modelSource(spec.slm.model), modelSource(spec.llm.model)]), ...engineVolumes(spec.slm), ...routerVolumes()],
+    volumes: [...modelVolumes([modelSource(spec.slm.model), modelSource(spec.llm.model)]), ...engineVolumes(spec.slm), ...routerVolumes(spec)],
     ...engineTolerations(spec.slm, 'slm'),
   };
   const llm: JsonObject = {

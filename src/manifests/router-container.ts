@@ -1,9 +1,12 @@
+import { schemeOf } from '../api/endpoint-spec.ts';
 import { containers, ports, revisionNames } from '../api/names.ts';
 import type { R2RDeploymentSpec } from '../api/r2rdeployment.ts';
 import { containerDefaults, fieldEnv, httpProbe, quantities } from './container.ts';
 import type { JsonObject } from './json.ts';
 import { modelMounts, modelSource } from './model-source.ts';
 import type { RenderOptions } from './options.ts';
+import { endpointAdditions } from './router-addition.ts';
+import type { RouterAddition } from './router-addition.ts';
 
 const tokenVolume = 'kube-api-access';
 
@@ -12,6 +15,8 @@ export function routerContainer(instance: string, revision: string, spec: R2RDep
   const names = revisionNames(instance, revision);
   const slm = modelSource(spec.slm.model);
   const llm = modelSource(spec.llm.model);
+  const additions = routerAdditions(spec);
+  const api = schemeOf(spec.api);
   return {
     name: containers.router,
     image: spec.router.image ?? options.routerImage,
@@ -21,18 +26,20 @@ export function routerContainer(instance: string, revision: string, spec: R2RDep
       ...['--slm-model-path', slm.path, '--llm-model-path', llm.path],
       ...['--config-map', names.router, '--llm-service', names.llm, '--namespace', '$(POD_NAMESPACE)'],
       ...['--port', String(ports.router), '--admin-port', String(ports.admin)],
+      ...additions.flatMap(({ args }) => args),
     ],
     env: [fieldEnv('POD_IP', 'status.podIP'), fieldEnv('POD_NAMESPACE', 'metadata.namespace')],
     ports: [
-      { name: 'http', containerPort: ports.router },
+      { name: api, containerPort: ports.router },
       { name: 'admin', containerPort: ports.admin },
     ],
-    startupProbe: httpProbe('/health', 'http', { periodSeconds: 2, failureThreshold: 60, timeoutSeconds: 5 }),
-    readinessProbe: httpProbe('/ready', 'http', { periodSeconds: 2, failureThreshold: 3, timeoutSeconds: 5 }),
-    livenessProbe: httpProbe('/health', 'http', { periodSeconds: 10, failureThreshold: 6, timeoutSeconds: 5 }),
+    startupProbe: httpProbe('/health', api, { periodSeconds: 2, failureThreshold: 60, timeoutSeconds: 5 }),
+    readinessProbe: httpProbe('/ready', api, { periodSeconds: 2, failureThreshold: 3, timeoutSeconds: 5 }),
+    livenessProbe: httpProbe('/health', api, { periodSeconds: 10, failureThreshold: 6, timeoutSeconds: 5 }),
     resources: spec.router.resources ? quantities(spec.router.resources) : { requests: { cpu: '500m', memory: '512Mi' } },
     volumeMounts: [
       ...modelMounts([slm, llm]),
+      ...additions.flatMap(({ mounts }) => mounts),
       { name: 'router-tmp', mountPath: '/tmp' },
       { name: tokenVolume, mountPath: '/var/run/secrets/kubernetes.io/serviceaccount', readOnly: true },
     ],
@@ -41,8 +48,9 @@ export function routerContainer(instance: string, revision: string, spec: R2RDep
 }
 
 /** The router's volumes besides model claims. The token is mounted into the router alone: an automatic mount would give it to the engine as well. */
-export function routerVolumes(): readonly JsonObject[] {
+export function routerVolumes(spec: R2RDeploymentSpec): readonly JsonObject[] {
   return [
+    ...routerAdditions(spec).flatMap(({ volumes }) => volumes),
     { name: 'router-tmp', emptyDir: {} },
     {
       name: tokenVolume,
@@ -55,4 +63,8 @@ export function routerVolumes(): readonly JsonObject[] {
       },
     },
   ];
+}
+
+function routerAdditions(spec: R2RDeploymentSpec): readonly RouterAddition[] {
+  return endpointAdditions(spec.api);
 }

@@ -5,6 +5,7 @@ import { aggregateRouting, routingSummary, significant } from '../../src/control
 const router = (tokens: { slm: number; llm: number; fallback?: number }, tokensPerSecond: number, parameters = {}): RouterStatus => ({
   configDigest: 'd',
   strategy: 'entropy',
+  alarms: [],
   waitingFor: [],
   inFlight: 0,
   tokensTotal: { slm: 0, llm: 0, fallback: 0 },

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
+import { schemeOf } from '../../src/api/endpoint-spec.ts';
 import type { R2RDeployment } from '../../src/api/r2rdeployment.ts';
 import { revisionOf } from '../../src/api/revision.ts';
 import type { KubeObject, RenderOptions } from '../../src/manifests/index.ts';
@@ -23,7 +24,7 @@ export function render(deployment: R2RDeployment, renderOptions = options): read
   return [
     templateRecord(deployment, revision, templates),
     ...revisionChildren(input, renderOptions),
-    endpointService(deployment, revision),
+    endpointService(deployment, revision, new Set([schemeOf(deployment.spec.api)])),
   ];
 }
 
