@@ -18,6 +18,13 @@ export interface FloatAttribute {
   readonly float: number;
 }
 
+/** Where a tensor's bytes lie. */
+export interface DataPlace {
+  readonly file: string;
+  readonly offset: number;
+  readonly byteLength: number;
+}
+
 type AttributeValue = number | readonly number[] | FloatAttribute;
 
 function attribute(name: string, value: AttributeValue): OnnxAttribute {
@@ -39,9 +46,16 @@ export class GraphBuilder {
     return this.#add(opType, input, attributes, domain, 1)[0] ?? '';
   }
 
-  /** As `node`, with `count` outputs. */
-  nodes(opType: string, input: readonly string[], count: number, attributes: Readonly<Record<string, AttributeValue>> = {}): string[] {
-    return this.#add(opType, input, attributes, '', count);
+  /** As `node`, with `count` outputs; those at the positions in `unused` are not asked for and get no name. */
+  nodes(
+    opType: string,
+    input: readonly string[],
+    count: number,
+    attributes: Readonly<Record<string, AttributeValue>> = {},
+    domain = '',
+    unused: readonly number[] = [],
+  ): string[] {
+    return this.#add(opType, input, attributes, domain, count, unused);
   }
 
   #add(
@@ -50,9 +64,12 @@ export class GraphBuilder {
     attributes: Readonly<Record<string, AttributeValue>>,
     domain: string,
     count: number,
+    unused: readonly number[] = [],
   ): string[] {
     const name = `${opType}_${this.#nodes.length}`;
-    const output = Array.from({ length: count }, (_, index) => (count === 1 ? `${name}_out` : `${name}_out${index}`));
+    const output = Array.from({ length: count }, (_, index) =>
+      unused.includes(index) ? '' : count === 1 ? `${name}_out` : `${name}_out${index}`,
+    );
     this.#nodes.push({
       name,
       opType,
@@ -89,21 +106,37 @@ export class GraphBuilder {
   /** A tensor that stays in its safetensors file; the runtime reads it from there, so the graph itself has a few kilobytes. */
   stored(entry: TensorEntry): { readonly name: string; readonly type: ElementType } {
     const type = storedType[entry.type];
-    if (!this.#constants.has(entry.name)) {
-      this.#constants.set(entry.name, entry.name);
+    return { name: this.external(entry.name, type, entry.shape, { ...entry, file: basename(entry.file) }), type };
+  }
+
+  /** A tensor whose bytes lie in `place.file`, a file name in the folder of external initialisers. Returns `name`. */
+  external(name: string, type: ElementType, dims: readonly number[], place: DataPlace): string {
+    if (!this.#constants.has(name)) {
+      this.#constants.set(name, name);
       this.#initializers.push({
-        name: entry.name,
-        dims: entry.shape,
+        name,
+        dims,
         dataType: elementType[type],
         dataLocation: 1,
         externalData: [
-          { key: 'location', value: basename(entry.file) },
-          { key: 'offset', value: String(entry.offset) },
-          { key: 'length', value: String(entry.byteLength) },
+          { key: 'location', value: place.file },
+          { key: 'offset', value: String(place.offset) },
+          { key: 'length', value: String(place.byteLength) },
         ],
       });
     }
-    return { name: entry.name, type };
+    return name;
+  }
+
+  /** One constant of another type than `integers` and `floats` make, as a scalar. */
+  scalar(type: 'uint8' | 'int64' | 'float32', value: number): string {
+    const name = `${type}_${value}`;
+    if (!this.#constants.has(name)) {
+      const data = type === 'uint8' ? Uint8Array.of(value) : type === 'int64' ? BigInt64Array.of(BigInt(value)) : Float32Array.of(value);
+      this.#initializers.push({ name, dims: [], dataType: elementType[type], rawData: new Uint8Array(data.buffer) });
+      this.#constants.set(name, name);
+    }
+    return name;
   }
 
   /** Declares an input; named dimensions vary from run to run. */
@@ -118,8 +151,8 @@ export class GraphBuilder {
     this.#outputs.push(valueInfo(name, type, shape));
   }
 
-  /** The bytes of the .onnx file. */
-  encode(): Uint8Array {
+  /** The bytes of the .onnx file of a graph called `name`. */
+  encode(name = 'decoder'): Uint8Array {
     return encodeOnnx({
       irVersion: 10,
       producerName: 'r2r',
@@ -127,7 +160,7 @@ export class GraphBuilder {
         { domain: '', version: 17 },
         { domain: 'com.microsoft', version: 1 },
       ],
-      graph: { name: 'decoder', node: this.#nodes, initializer: this.#initializers, input: this.#inputs, output: this.#outputs },
+      graph: { name, node: this.#nodes, initializer: this.#initializers, input: this.#inputs, output: this.#outputs },
     });
   }
 }

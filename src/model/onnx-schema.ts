@@ -21,7 +21,7 @@ message Model { required int64 irVersion = 1; required string producerName = 2; 
 `;
 
 /** ONNX's numbers for element types. */
-export const elementType = { float32: 1, int32: 6, int64: 7, bool: 9, float16: 10, bfloat16: 16 } as const;
+export const elementType = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9, float16: 10, float64: 11, bfloat16: 16 } as const;
 export type ElementType = keyof typeof elementType;
 
 /** ONNX's numbers for attribute types. */
