@@ -93,6 +93,10 @@ export const routerConfigSchema = z
   .refine(({ strategy, checkpoint }) => checkpoint || !neuralStrategies.includes(strategy), {
     path: ['checkpoint'],
     message: 'strategies neural and neural_rolling need a router network; set checkpoint.uri',
+  })
+  .refine(({ strategy, threshold = 0 }) => threshold <= 1 || !neuralStrategies.includes(strategy), {
+    path: ['threshold'],
+    message: 'is a probability with strategies neural and neural_rolling; set it from 0 to 1',
   });
 
 export type RouterConfig = z.infer<typeof routerConfigSchema>;

@@ -48,21 +48,23 @@ const unitNames: Readonly<Record<ThresholdUnit, string>> = { probability: 'a pro
  */
 export function routingOf(wish: RoutingWish, config: RouterConfig, loaded: Loaded): Routing {
   const name = wish.strategy ?? config.strategy;
-  if (name !== config.strategy) checkStrategy(name, config);
+  const own = name === config.strategy;
+  if (!own) checkStrategy(name, config);
   const threshold = thresholdOf(name, wish, config, loaded);
-  const options = { ...(name === config.strategy && config.strategyOptions), ...optionsOf(name, wish, config) };
+  const wishedOptions = optionsOf(name, wish, config);
   if (threshold === undefined && strategyTraits[name].threshold) {
-    throw wish.strategy === undefined
+    throw own
       ? new ApiError('not_ready', noThreshold)
-      : wrong('threshold', `${name} needs a threshold, and the checkpoint has none of its own; give one`);
+      : wrong('threshold', `strategy ${name} needs one, since the checkpoint has none of its own; give one`);
   }
-  const strategy = strategyOf(name, threshold, options);
+  const strategy = strategyOf(name, threshold, { ...(own && config.strategyOptions), ...wishedOptions });
   const signals = strategy === 'llm' ? [] : strategy.signals;
   const missing = signals.filter((signal) => !loaded.signals.has(signal));
   if (missing.length > 0) {
-    throw wish.strategy === undefined && wish.options === undefined
-      ? new ApiError('not_ready', unknowable(name, missing))
-      : wrong('strategy', unknowable(name, missing));
+    const message = `strategy ${name} needs ${missing.join(' and ')}, which nothing that is loaded can give`;
+    throw own && !wish.options
+      ? new ApiError('not_ready', `${message}; set checkpoint, or another strategy`)
+      : wrong('strategy', `${message}; leave it out`);
   }
   return { name, threshold, strategy, signals };
 }
@@ -78,11 +80,7 @@ export function routingProblem(config: RouterConfig, loaded: Loaded): string | u
   }
 }
 
-const noThreshold = 'the checkpoint has no threshold of its own; set threshold in the configuration';
-
-function unknowable(name: StrategyName, signals: readonly SignalName[]): string {
-  return `strategy ${name} needs ${signals.join(' and ')}, which nothing that is loaded can give; a checkpoint is missing`;
-}
+const noThreshold = 'the checkpoint has no threshold of its own; set threshold';
 
 function wrong(field: 'strategy' | 'threshold' | `options.${string}`, message: string): ApiError {
   return new ApiError('invalid_value', `r2r.${field}: ${message}`, { param: `r2r.${field}` });
