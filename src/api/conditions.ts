@@ -1,6 +1,7 @@
 import type { Condition } from './r2rdeployment-status.ts';
 
-export const conditionTypes = ['Ready', 'Reconciling', 'Stalled', 'SLMReady', 'LLMReady', 'RouterReady'] as const;
+/** The first three are those that kstatus reads; `RoutingBeneficial` says whether routing is faster than the LLM alone, and never changes the others. */
+export const conditionTypes = ['Ready', 'Reconciling', 'Stalled', 'SLMReady', 'LLMReady', 'RouterReady', 'RoutingBeneficial'] as const;
 export type ConditionType = (typeof conditionTypes)[number];
 
 /**
@@ -34,6 +35,10 @@ export const reasons = {
   configurationPending: 'ConfigurationPending',
   /** Routers do not answer the operator. */
   routerUnreachable: 'RouterUnreachable',
+  /** Routers fetch, import or read the wanted checkpoint; the network before, if there is one, goes on scoring. */
+  bundleLoading: 'BundleLoading',
+  /** Routers refuse the wanted checkpoint; the message says why. The network before, if there is one, goes on scoring. */
+  bundleRefused: 'BundleRefused',
   /** Nothing stands in the way. */
   noProblem: 'NoProblem',
   /** Not known yet. */

@@ -14,22 +14,24 @@ const service = z.object({
     .describe('Annotations of the endpoint Service, for example for a cloud load balancer.'),
 });
 
-/** Name of a Secret in the resource's namespace. It is mounted, never read through the API server. */
-const secretName = (what: string) =>
-  z
+/** Name of a Secret in the resource's namespace, as the value of `field`. The Secret is mounted, never read through the API server. */
+export function secretName(field: string, description: string) {
+  return z
     .string()
     .min(1)
     .max(253)
     .meta(
       rules({
         rule: "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
-        message: 'secretName: must be the name of a Secret in the same namespace: lower-case letters, digits, - and .',
+        message: `${field}: must be the name of a Secret in the same namespace: lower-case letters, digits, - and .`,
       }),
     )
-    .describe(what);
+    .describe(description);
+}
 
 const auth = z.object({
   secretName: secretName(
+    'secretName',
     'Secret in the same namespace whose every value is one API key; the names in it only tell keys apart. A request must then carry ' +
       '`Authorization: Bearer <key>`. Changed keys count within about a minute, without a restart; while there is no key, no request is answered.',
   ),
@@ -37,6 +39,7 @@ const auth = z.object({
 
 const tls = z.object({
   secretName: secretName(
+    'secretName',
     'Secret of type kubernetes.io/tls in the same namespace. The endpoint then speaks HTTPS alone, on port 443. A renewed certificate is ' +
       'used within about a minute, without a restart.',
   ),
@@ -53,7 +56,9 @@ const tracing = z.object({
         message: 'endpoint: must be a URL such as http://collector.monitoring:4318, without user, password or query',
       }),
     )
-    .describe("Base URL of an OpenTelemetry collector that takes OTLP over HTTP, such as http://collector.monitoring:4318; each request's trace goes there."),
+    .describe(
+      "Base URL of an OpenTelemetry collector that takes OTLP over HTTP, such as http://collector.monitoring:4318; each request's trace goes there.",
+    ),
 });
 
 export const endpointSchema = z.object({

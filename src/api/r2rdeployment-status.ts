@@ -24,7 +24,7 @@ export const statusSchema = z.object({
     .max(16)
     .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['type'] })
     .optional()
-    .describe('Ready, Reconciling, Stalled, SLMReady, LLMReady, RouterReady.'),
+    .describe('Ready, Reconciling, Stalled, SLMReady, LLMReady, RouterReady, RoutingBeneficial.'),
   endpoint: z.string().max(512).optional().describe('Base URL inside the cluster, to which /v1/chat/completions is appended.'),
   revision: z
     .object({
@@ -40,7 +40,11 @@ export const statusSchema = z.object({
     .object({
       ratio: z.number().min(0).max(1).describe('Tokens supplied by the LLM / all tokens.'),
       tokensPerSecond: z.number().min(0).describe('Tokens emitted a second, all routers together.'),
-      averageActivatedParams: z.number().min(0).optional().describe('Parameters used for a token on average: SLM + ratio x LLM.'),
+      averageActivatedParams: z
+        .number()
+        .min(0)
+        .optional()
+        .describe('Parameters used for a token on average: SLM + router network + ratio x LLM.'),
     })
     .optional()
     .describe('Over the last minute, two significant digits.'),
@@ -48,7 +52,14 @@ export const statusSchema = z.object({
     .object({
       configDigest: z.string().max(128).describe('sha256 of the configuration in force at every router.'),
       strategy: z.string().max(64),
-      threshold: z.number().optional(),
+      threshold: z.number().optional().describe("In force: the spec's, else the checkpoint's own."),
+      bundle: z
+        .object({
+          digest: z.string().max(128).describe('sha256 of the router bundle.'),
+          precision: z.string().max(16).optional().describe('Arithmetic of the network.'),
+        })
+        .optional()
+        .describe('The router network that every router scores with; absent while they differ or there is none.'),
     })
     .optional()
     .describe('What the routers run.'),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { rules } from './cel.ts';
 import { checkpointUri } from './checkpoint-uri.ts';
+import { secretName } from './endpoint-spec.ts';
 import { image, resources } from './model-server.ts';
 import { devices, llmUnavailablePolicies, lookaheads, precisions, routerDefaults } from './router-config.ts';
 import { overrides, strategyOptions, strategyRules } from './routing-spec.ts';
@@ -65,22 +66,49 @@ export const routerSchema = z
           "The checkpoint's address: an absolute path, which the router's image must have; `pvc://<claim>/<path>`, on a PersistentVolumeClaim of the same namespace; " +
             '`https://<host>/<path>`; or `hf://<org>/<repo>/<file>@<revision>`, a file of a Hugging Face repository at a branch, tag or commit.',
         ),
+        tokenSecretRef: z
+          .object({
+            name: secretName('name', 'The Secret, in the same namespace.'),
+            key: z
+              .string()
+              .min(1)
+              .max(253)
+              .meta(
+                rules({
+                  rule: "self.matches('^[-._a-zA-Z0-9]+$')",
+                  message: 'key: must be a key of the Secret: letters, digits and - _ .',
+                }),
+              )
+              .describe('The key in the Secret whose value is the token.'),
+          })
+          .optional()
+          .describe(
+            'Access token for an hf:// address that is private or gated. It is mounted in the router alone. Changing this rolls the SLM pods in place.',
+          ),
       })
+      .meta(
+        rules({
+          rule: "!has(self.tokenSecretRef) || self.uri.startsWith('hf://')",
+          message: 'tokenSecretRef: applies only to an hf:// address; remove it, or load the checkpoint from there',
+        }),
+      )
       .optional()
       .describe(
         "The router network: upstream's checkpoint file (`.pt`), which is read without executing anything, or a router bundle. It must have been trained for this SLM. " +
-          'Left out: no network; strategies that need none still work. A changed address is loaded beside the old network, which serves until then.',
+          'Left out: no network; strategies that need none still work. A changed address is loaded beside the old network, which serves until then; only one on another claim than before brings up new pods. The first checkpoint rolls the SLM pods in place, unless resources are given.',
       ),
     precision: z
       .enum(precisions)
       .optional()
       .describe(
-        'Arithmetic of the router network. `int8` is some five times as fast on a CPU; how many decisions it changes is recorded when the bundle is made. Left out: `int8` on device cpu, `fp32` on cuda.',
+        'Arithmetic of the router network. `int8` is some five times as fast on a CPU; how many decisions it changes is recorded when the bundle is made. Left out: `int8` on device cpu, `fp32` on cuda. Changing it rolls the SLM pods in place, unless resources are given.',
       ),
     device: z
       .enum(devices)
       .default(routerDefaults.device)
-      .describe("What the router network runs on. `cuda` needs a GPU for the router's container and an image built for it."),
+      .describe(
+        "What the router network runs on. `cuda` gives the router's container a GPU of its own, which it cannot share with the SLM's, and needs an image built for it. Changing it rolls the SLM pods in place.",
+      ),
     maxDraftTokens: z
       .int32()
       .min(1)
@@ -131,7 +159,9 @@ export const routerSchema = z
     image: image
       .optional()
       .describe("The router's image. Left out: the image of the operator's version. Changing it rolls the SLM pods in place."),
-    resources: resources.describe('CPU and memory of the router container. Left out: requests of 500m and 512Mi, no limits.'),
+    resources: resources.describe(
+      'CPU and memory of the router container. Left out: requests of 500m and 512Mi; with a checkpoint 1 CPU and 1Gi, or 1536Mi with precision fp32; no limits.',
+    ),
   })
   .meta(rules(...strategyRules));
 

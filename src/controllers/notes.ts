@@ -36,7 +36,7 @@ export function noteChanges(
   const was = findCondition(before?.conditions, 'Ready');
   const is = findCondition(after.conditions, 'Ready');
   if (is && (was?.status !== is.status || was.reason !== is.reason)) {
-    const quiet = is.status === 'True' || is.reason === 'PodsNotReady' || is.reason === 'Updating' || is.reason === 'Probing';
+    const quiet = is.status === 'True' || ['PodsNotReady', 'Updating', 'Probing', 'BundleLoading'].includes(is.reason);
     recorder.record(owner, { type: quiet ? 'Normal' : 'Warning', reason: is.reason, action: 'Observe', note: is.message });
   }
 }

@@ -94,7 +94,9 @@ function probeChat(model: string, viaLLM: boolean): object {
   };
 }
 
-const chatAnswerSchema = z.object({ r2r: z.object({ token_counts: z.object({ slm: z.number(), llm: z.number(), fallback: z.number() }) }) });
+const chatAnswerSchema = z.object({
+  r2r: z.object({ token_counts: z.object({ slm: z.number(), llm: z.number(), fallback: z.number() }) }),
+});
 
 function readChat(text: string): ProbeAnswer | undefined {
   const parsed = chatAnswerSchema.safeParse(readJson(text)).data;

@@ -6,8 +6,8 @@ export type Routing = NonNullable<R2RDeploymentStatus['routing']>;
 /**
  * Routing numbers of all routers together, over the last minute, to two significant digits.
  *
- * ratio = LLM tokens / all tokens; averageActivatedParams = SLM + ratio x LLM: the SLM drafts every token, as the published
- * 5.6B = 1.5B + 0.056B + 12.6 % of 32B has it.
+ * ratio = LLM tokens / all tokens; averageActivatedParams = SLM + router network + ratio x LLM: the SLM drafts every token and the
+ * network, where there is one, judges it, as the published 5.6B = 1.5B + 0.056B + 12.6 % of 32B has it.
  *
  * @param previous - kept for `ratio` while no token was emitted in the last minute
  * @returns undefined when no router answered, or none has emitted a token yet
@@ -18,9 +18,13 @@ export function aggregateRouting(routers: readonly RouterStatus[], previous: Rou
   const all = llm + sum(({ window }) => window.tokens.slm + window.tokens.fallback);
   const ratio = all > 0 ? llm / all : previous?.ratio;
   if (routers.length === 0 || ratio === undefined) return previous && { ...previous, tokensPerSecond: 0 };
-  const slmParameters = routers.find(({ parameters }) => parameters.slm !== undefined)?.parameters.slm;
-  const llmParameters = routers.find(({ parameters }) => parameters.llm !== undefined)?.parameters.llm;
-  const activated = slmParameters !== undefined && llmParameters !== undefined ? slmParameters + ratio * llmParameters : undefined;
+  const parametersOf = (part: 'slm' | 'llm' | 'router'): number | undefined =>
+    routers.find(({ parameters }) => parameters[part] !== undefined)?.parameters[part];
+  const [slmParameters, llmParameters] = [parametersOf('slm'), parametersOf('llm')];
+  const activated =
+    slmParameters !== undefined && llmParameters !== undefined
+      ? slmParameters + (parametersOf('router') ?? 0) + ratio * llmParameters
+      : undefined;
   return {
     ratio: significant(ratio),
     tokensPerSecond: significant(sum(({ window }) => window.tokensPerSecond)),

@@ -1,7 +1,10 @@
 import { findCondition, reasons, setConditions } from '../api/conditions.ts';
 import type { ConditionInput } from '../api/conditions.ts';
+import { namingSecrets } from '../api/mounted-secrets.ts';
+import type { MountedSecret } from '../api/mounted-secrets.ts';
 import type { R2RDeploymentStatus } from '../api/r2rdeployment-status.ts';
 import type { RouterStatus } from '../api/router-status.ts';
+import { commonBundle, networkProblem, routerAlarm, routingBeneficial } from './network-state.ts';
 import type { Problem } from './pod-problem.ts';
 import type { RoleState, RouterState } from './role-state.ts';
 import { routingSummary } from './routing.ts';
@@ -30,6 +33,8 @@ export interface Observation {
   readonly configDigest: string;
   readonly routers: readonly RouterStatus[];
   readonly unreachableRouters: number;
+  /** Secrets of the spec, by the folders that routers know them by. */
+  readonly secrets: readonly MountedSecret[];
   readonly routing: Routing | undefined;
   /** The probe request to the target failed. */
   readonly probeProblem: string | undefined;
@@ -53,12 +58,20 @@ export function computeStatus(seen: Observation, previous: R2RDeploymentStatus |
   const llmReady = roleCondition('LLMReady', llm, llm.ready);
   const router = routerCondition(seen);
   const reached = !isReconciling(seen, previous);
+  const beneficial = routingBeneficial(seen.routers);
+  const bundle = commonBundle(seen.routers);
   const running = seen.routers.find(({ configDigest }) => configDigest === seen.configDigest);
   return {
     observedGeneration: seen.generation,
     conditions: setConditions(
       previous?.conditions,
-      [readyCondition(seen, [llmReady, slmReady, router]), reconciling(seen, reached), stalled(seen), slmReady, llmReady, router],
+      [
+        readyCondition(seen, [llmReady, slmReady, router]),
+        reconciling(seen, reached),
+        stalled(seen),
+        ...[slmReady, llmReady, router],
+        ...(beneficial ? [beneficial] : []),
+      ],
       seen.generation,
       seen.now,
     ),
@@ -73,6 +86,7 @@ export function computeStatus(seen: Observation, previous: R2RDeploymentStatus |
         configDigest: running.configDigest,
         strategy: running.strategy,
         ...(running.threshold !== undefined && { threshold: running.threshold }),
+        ...(bundle && { bundle }),
       },
     }),
     summary: { slm: `${seen.router.ready}/${slm.wanted}`, llm: `${llm.ready}/${llm.wanted}`, ...routingSummary(seen.routing) },
@@ -87,34 +101,38 @@ function roleCondition(type: 'SLMReady' | 'LLMReady', role: RoleState, ready: nu
   return { type, status: 'False', reason: reasons.podsNotReady, message: `${count}; the others are starting` };
 }
 
-function routerCondition({ router, routers, unreachableRouters, configDigest }: Observation): ConditionInput {
+function routerCondition(seen: Observation): ConditionInput {
   const type = 'RouterReady';
+  const { router } = seen;
   const count = `${router.ready} of ${router.wanted} routers are ready`;
   if (router.wanted === 0) return { type, status: 'True', reason: reasons.scaledToZero, message: 'scaled to zero' };
-  if (router.problem) return { type, status: 'False', reason: router.problem.reason, message: `${count}; ${router.problem.message}` };
-  if (router.ready < router.wanted) {
-    const awaited = [...new Set(routers.flatMap(({ waitingFor }) => waitingFor))];
-    const why = awaited.length > 0 ? `a router waits for ${awaited.join(', ')}` : 'the others are starting';
-    return { type, status: 'False', reason: reasons.podsNotReady, message: `${count}; ${why}` };
-  }
+  const problem = router.ready < router.wanted ? whyNotReady(seen) : whyDegraded(seen);
+  if (!problem) return { type, status: 'True', reason: reasons.upToDate, message: `${count} and run the wanted configuration` };
+  return { type, status: 'False', reason: problem.reason, message: `${count}; ${namingSecrets(problem.message, seen.secrets)}` };
+}
+
+function whyNotReady({ router, routers }: Observation): Problem {
+  if (router.problem) return router.problem;
+  const network = networkProblem(routers);
+  if (network?.reason === reasons.bundleRefused) return network;
+  const awaited = [...new Set(routers.flatMap(({ waitingFor }) => waitingFor))];
+  if (awaited.length === 0) return network ?? { reason: reasons.podsNotReady, message: 'the others are starting' };
+  return { reason: network?.reason ?? reasons.podsNotReady, message: `a router waits for ${awaited.join(', ')}` };
+}
+
+/** What is wrong with routers that all take requests. */
+function whyDegraded({ router, routers, unreachableRouters, configDigest }: Observation): Problem | undefined {
+  if (router.problem) return router.problem;
   if (unreachableRouters > 0) {
-    return {
-      type,
-      status: 'False',
-      reason: reasons.routerUnreachable,
-      message: `${unreachableRouters} routers do not answer the operator`,
-    };
+    return { reason: reasons.routerUnreachable, message: `${unreachableRouters} routers do not answer the operator` };
   }
+  const network = networkProblem(routers);
+  if (network?.reason === reasons.bundleRefused) return network;
   const behind = routers.filter((each) => each.configDigest !== configDigest).length;
   if (behind > 0) {
-    return {
-      type,
-      status: 'False',
-      reason: reasons.configurationPending,
-      message: `${behind} routers have not taken over the new configuration`,
-    };
+    return { reason: reasons.configurationPending, message: `${behind} routers have not taken over the new configuration` };
   }
-  return { type, status: 'True', reason: reasons.upToDate, message: `${count} and run the wanted configuration` };
+  return network ?? routerAlarm(routers);
 }
 
 /** A new generation is being worked on until everything it asks for was there once; what falls ill later is not a roll-out. */
@@ -145,6 +163,9 @@ function stalled({ stalled: problem, slm, llm }: Observation): ConditionInput {
   return { type, status: 'False', reason: reasons.noProblem, message: 'nothing stands in the way' };
 }
 
+/** What only takes its time. */
+const startingReasons = new Set<string>([reasons.podsNotReady, reasons.bundleLoading]);
+
 /**
  * True when the endpoint has moved to the present spec's pods and they answer; whether all of them are there yet is Reconciling's to say.
  * When False, the reason is that of the part that holds it up, the deepest first.
@@ -159,7 +180,7 @@ function readyCondition(seen: Observation, parts: readonly ConditionInput[]): Co
     const message = degraded.length > 0 ? `answering, but ${degraded.join('; ')}` : `${seen.endpoint} answers`;
     return { type, status: 'True', reason: reasons.serving, message };
   }
-  const told = parts.find(({ status, reason }) => status === 'False' && reason !== reasons.podsNotReady);
+  const told = parts.find(({ status, reason }) => status === 'False' && !startingReasons.has(reason));
   const waiting = told ?? parts.find(({ status }) => status === 'False');
   if (waiting) return { type, status: 'False', reason: waiting.reason, message: `${waiting.type}: ${waiting.message}${meanwhile}` };
   if (seen.probeProblem) return { type, status: 'False', reason: reasons.probeFailed, message: `${seen.probeProblem}${meanwhile}` };

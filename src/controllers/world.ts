@@ -1,6 +1,7 @@
 import { schemeOf } from '../api/endpoint-spec.ts';
 import { endpointURL, labelKeys, revisionNames, selectorLabels, toSelector } from '../api/names.ts';
 import type { Scheme } from '../api/names.ts';
+import { mountedSecrets } from '../api/mounted-secrets.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import type { RouterStatus } from '../api/router-status.ts';
 import type { Live } from '../kube/index.ts';
@@ -103,6 +104,7 @@ export async function observe(
     configDigest: outcome.configDigest,
     routers: known,
     unreachableRouters: answers.length - known.length,
+    secrets: mountedSecrets(deployment.spec),
     routing: aggregateRouting([...known, ...otherAnswers.filter((answer) => answer !== undefined)], deployment.status?.routing),
     probeProblem: outcome.probeProblem,
     stalled: outcome.stalled,

@@ -4,6 +4,9 @@ import type { JsonObject } from './json.ts';
 /** User and group of every container: no one in particular, and not root. */
 const userID = 10_001;
 
+/** The device plugin's name for a whole GPU. */
+export const gpuResource = 'nvidia.com/gpu';
+
 /** Security settings that satisfy the Pod Security Standard `restricted`. */
 export const podSecurityContext: JsonObject = {
   runAsNonRoot: true,
@@ -46,4 +49,9 @@ export function quantities(resources: ModelServer['resources']): { readonly requ
     ...(resources?.requests && { requests: strings(resources.requests) }),
     ...(resources?.limits && { limits: strings(resources.limits) }),
   };
+}
+
+/** GPU nodes are commonly tainted with the resource's name. */
+export function gpuTolerations(gpus: number): JsonObject {
+  return gpus > 0 ? { tolerations: [{ key: gpuResource, operator: 'Exists', effect: 'NoSchedule' }] } : {};
 }

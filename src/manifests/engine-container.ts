@@ -1,14 +1,13 @@
 import { containers, ports } from '../api/names.ts';
 import type { Component } from '../api/names.ts';
 import type { ModelServer } from '../api/model-server.ts';
-import { containerDefaults, env, fieldEnv, httpProbe, quantities } from './container.ts';
+import { containerDefaults, env, fieldEnv, gpuResource, httpProbe, quantities } from './container.ts';
 import type { JsonObject } from './json.ts';
 import { modelMounts, modelSource } from './model-source.ts';
 import { defaultSglangImage } from './options.ts';
 import type { RenderOptions } from './options.ts';
 
 const home = '/home/r2r';
-const gpu = 'nvidia.com/gpu';
 
 /** SGLang writes caches in many places; the root file system is read-only, so each is sent to the emptyDir at HOME. */
 const sglangEnv: Readonly<Record<string, string>> = {
@@ -76,11 +75,6 @@ export function engineVolumes(server: ModelServer): readonly JsonObject[] {
   return [tmp, { name: 'home', emptyDir: {} }, { name: 'shm', emptyDir: { medium: 'Memory', sizeLimit: '16Gi' } }];
 }
 
-/** GPU nodes are commonly tainted with the resource's name. */
-export function engineTolerations(server: ModelServer, role: Component): JsonObject {
-  return gpuCount(server, role) > 0 ? { tolerations: [{ key: gpu, operator: 'Exists', effect: 'NoSchedule' }] } : {};
-}
-
 /** Tunables first, then the user's arguments, which may override them, then those that must be as they are: the last one wins. */
 function sglangArgs(server: ModelServer, role: Component, modelPath: string): readonly string[] {
   return [
@@ -113,6 +107,6 @@ function engineResources(server: ModelServer, role: Component): JsonObject {
   const count = gpuCount(server, role);
   return {
     ...(requests && { requests }),
-    ...((limits ?? count > 0) && { limits: { ...limits, ...(count > 0 && { [gpu]: String(count) }) } }),
+    ...((limits ?? count > 0) && { limits: { ...limits, ...(count > 0 && { [gpuResource]: String(count) }) } }),
   };
 }

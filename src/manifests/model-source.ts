@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { claimFolder, claimOf, mountedAddress } from '../api/claim.ts';
 import type { JsonObject } from './json.ts';
 
 /** Where a model folder is inside a container, and the claim that brings it there if it is not in the image. */
@@ -7,13 +8,11 @@ export interface ModelSource {
   readonly claim?: string;
 }
 
-const claimsFolder = '/models';
-
-/** Reads `spec.*.model`: `pvc://<claim>/<path>` or an absolute path in the image (the CRD admits nothing else). */
-export function modelSource(model: string): ModelSource {
-  const trimmed = model.length > 1 ? model.replace(/\/+$/, '') : model;
-  const claimed = /^pvc:\/\/([^/]+)(\/.*)?$/.exec(trimmed);
-  return claimed?.[1] === undefined ? { path: trimmed } : { path: `${claimsFolder}/${claimed[1]}${claimed[2] ?? ''}`, claim: claimed[1] };
+/** Reads an address: `pvc://<claim>/<path>`, or an absolute path in the image. */
+export function modelSource(address: string): ModelSource {
+  const trimmed = address.length > 1 ? address.replace(/\/+$/, '') : address;
+  const claim = claimOf(trimmed);
+  return { path: mountedAddress(trimmed), ...(claim !== undefined && { claim }) };
 }
 
 /** One read-only volume for each claim among the sources; a claim that holds both models is mounted once. */
@@ -22,7 +21,7 @@ export function modelVolumes(sources: readonly ModelSource[]): readonly JsonObje
 }
 
 export function modelMounts(sources: readonly ModelSource[]): readonly JsonObject[] {
-  return claims(sources).map((claim) => ({ name: volumeName(claim), mountPath: `${claimsFolder}/${claim}`, readOnly: true }));
+  return claims(sources).map((claim) => ({ name: volumeName(claim), mountPath: claimFolder(claim), readOnly: true }));
 }
 
 function claims(sources: readonly ModelSource[]): readonly string[] {

@@ -3,14 +3,15 @@ import type { Component } from '../api/names.ts';
 import type { PodTemplateOverlay } from '../api/model-server.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import { revisionOf } from '../api/revision.ts';
-import { podSecurityContext } from './container.ts';
-import { engineContainer, engineTolerations, engineVolumes } from './engine-container.ts';
+import { gpuTolerations, podSecurityContext } from './container.ts';
+import { engineContainer, engineVolumes, gpuCount } from './engine-container.ts';
 import { isObject } from './json.ts';
 import type { JsonObject } from './json.ts';
 import { modelSource, modelVolumes } from './model-source.ts';
 import type { RenderOptions } from './options.ts';
 import { OverlayError, mergePodSpec } from './overlay.ts';
 import { routerContainer, routerVolumes } from './router-container.ts';
+import { networkSources, routerGpuCount } from './router-network.ts';
 
 /** `template` of the two Deployments of a revision. */
 export interface PodTemplates {
@@ -34,14 +35,18 @@ export function podTemplates(deployment: R2RDeployment, options: RenderOptions):
     ...podDefaults('slm'),
     initContainers: [{ ...engineContainer(spec.slm, 'slm', options), restartPolicy: 'Always' }],
     containers: [routerContainer(metadata.name, revision, spec, options)],
-    volumes: [...modelVolumes([modelSource(spec.slm.model), modelSource(spec.llm.model)]), ...engineVolumes(spec.slm), ...routerVolumes(spec)],
-    ...engineTolerations(spec.slm, 'slm'),
+    volumes: [
+      ...modelVolumes([modelSource(spec.slm.model), modelSource(spec.llm.model), ...networkSources(spec.router)]),
+      ...engineVolumes(spec.slm),
+      ...routerVolumes(spec),
+    ],
+    ...gpuTolerations(gpuCount(spec.slm, 'slm') + routerGpuCount(spec.router)),
   };
   const llm: JsonObject = {
     ...podDefaults('llm'),
     containers: [engineContainer(spec.llm, 'llm', options)],
     volumes: [...modelVolumes([modelSource(spec.llm.model)]), ...engineVolumes(spec.llm)],
-    ...engineTolerations(spec.llm, 'llm'),
+    ...gpuTolerations(gpuCount(spec.llm, 'llm')),
   };
   return {
     slm: template(metadata.name, revision, 'slm', slm, spec.slm.podTemplate),

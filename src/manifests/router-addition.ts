@@ -31,7 +31,8 @@ export function endpointAdditions({ auth, tls, tracing }: EndpointSpec): readonl
   ];
 }
 
-function secretAddition(name: string, folder: string, secret: JsonObject, args: readonly string[]): RouterAddition {
+/** A Secret as files, with the arguments that name them. */
+export function secretAddition(name: string, folder: string, secret: JsonObject, args: readonly string[]): RouterAddition {
   return {
     args,
     mounts: [{ name, mountPath: folder, readOnly: true }],

@@ -1,12 +1,13 @@
 import { schemeOf } from '../api/endpoint-spec.ts';
 import { containers, ports, revisionNames } from '../api/names.ts';
 import type { R2RDeploymentSpec } from '../api/r2rdeployment.ts';
-import { containerDefaults, fieldEnv, httpProbe, quantities } from './container.ts';
+import { containerDefaults, fieldEnv, httpProbe } from './container.ts';
 import type { JsonObject } from './json.ts';
 import { modelMounts, modelSource } from './model-source.ts';
 import type { RenderOptions } from './options.ts';
 import { endpointAdditions } from './router-addition.ts';
 import type { RouterAddition } from './router-addition.ts';
+import { networkAdditions, networkSources, routerResources } from './router-network.ts';
 
 const tokenVolume = 'kube-api-access';
 
@@ -36,9 +37,9 @@ export function routerContainer(instance: string, revision: string, spec: R2RDep
     startupProbe: httpProbe('/health', api, { periodSeconds: 2, failureThreshold: 60, timeoutSeconds: 5 }),
     readinessProbe: httpProbe('/ready', api, { periodSeconds: 2, failureThreshold: 3, timeoutSeconds: 5 }),
     livenessProbe: httpProbe('/health', api, { periodSeconds: 10, failureThreshold: 6, timeoutSeconds: 5 }),
-    resources: spec.router.resources ? quantities(spec.router.resources) : { requests: { cpu: '500m', memory: '512Mi' } },
+    resources: routerResources(spec.router),
     volumeMounts: [
-      ...modelMounts([slm, llm]),
+      ...modelMounts([slm, llm, ...networkSources(spec.router)]),
       ...additions.flatMap(({ mounts }) => mounts),
       { name: 'router-tmp', mountPath: '/tmp' },
       { name: tokenVolume, mountPath: '/var/run/secrets/kubernetes.io/serviceaccount', readOnly: true },
@@ -66,5 +67,5 @@ export function routerVolumes(spec: R2RDeploymentSpec): readonly JsonObject[] {
 }
 
 function routerAdditions(spec: R2RDeploymentSpec): readonly RouterAddition[] {
-  return endpointAdditions(spec.api);
+  return [...networkAdditions(spec.router), ...endpointAdditions(spec.api)];
 }

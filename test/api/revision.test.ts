@@ -32,7 +32,6 @@ describe('the revision', () => {
     ['router.strategy', 'llm'],
     ['router.threshold', 1],
     ['router.maxDraftTokens', 2],
-    ['router.checkpoint.uri', 'hf://org/repo/router.pt@main'],
     ['router.precision', 'fp32'],
     ['router.strategyOptions', { windowSize: 5 }],
     ['router.lookahead', 'Nested'],
@@ -40,8 +39,11 @@ describe('the revision', () => {
     ['router.overrides', { strategies: [] }],
     ['router.limits.maxChoices', 2],
     ['router.modelName', 'other'],
-    ['service.type', 'LoadBalancer'],
+    ['api.service.type', 'LoadBalancer'],
     ['networkPolicy.enabled', false],
+    ['router.precision', 'fp32'],
+    ['router.device', 'cuda'],
+    ['router.lookahead', 'Nested'],
   ];
   for (const [path, value] of sameRevision) {
     it(`stays when ${path} becomes ${JSON.stringify(value)}, which restarts no pod`, () => {
@@ -74,6 +76,64 @@ describe('the revision', () => {
       assert.equal(revisionOf(spec), revisionOf(original));
       assert.notEqual(templateKey(spec), templateKey(original));
     }
+  });
+
+  it('stays when the endpoint is secured or traced otherwise, but the templates are others', () => {
+    for (const [path, value] of [
+      ['api.auth', { secretName: 'clients' }],
+      ['api.tls', { secretName: 'certificate' }],
+      ['api.tracing', { endpoint: 'http://collector:4318' }],
+    ] as const) {
+      assert.equal(revisionOf(changed(path, value)), revisionOf(original), path);
+      assert.notEqual(templateKey(changed(path, value)), templateKey(original), path);
+    }
+  });
+
+  describe('of a checkpoint', () => {
+    const network = (router: R2RDeploymentSpecInput['router'], llm = '/models/llm') =>
+      specSchema.parse({ slm: base.slm, llm: { model: llm }, router });
+    const uri = 'hf://org/repo/router.pt@main';
+    const before = network({ checkpoint: { uri } });
+
+    it('stays with the templates for another address, so that it is loaded without a restart', () => {
+      for (const other of ['https://models.example/router.pt', '/opt/router.pt', 'hf://org/repo/router.pt@v2']) {
+        const after = network({ checkpoint: { uri: other } });
+        assert.deepEqual([revisionOf(after), templateKey(after)], [revisionOf(before), templateKey(before)], other);
+      }
+      assert.equal(revisionOf(before), revisionOf(original));
+    });
+
+    it('changes with a claim that nothing else lies on, which only new pods can mount', () => {
+      const claimed = network({ checkpoint: { uri: 'pvc://routers/a.pt' } });
+      assert.notEqual(revisionOf(claimed), revisionOf(before));
+      assert.notEqual(revisionOf(claimed), revisionOf(network({ checkpoint: { uri: 'pvc://others/a.pt' } })));
+      const samePlace = network({ checkpoint: { uri: 'pvc://routers/b.pt' } });
+      assert.deepEqual([revisionOf(samePlace), templateKey(samePlace)], [revisionOf(claimed), templateKey(claimed)]);
+    });
+
+    it('stays with a claim that a model lies on', () => {
+      const shared = network({ checkpoint: { uri: 'pvc://weights/a.pt' } }, 'pvc://weights/llm');
+      assert.equal(revisionOf(shared), revisionOf(network({}, 'pvc://weights/llm')));
+      assert.equal(templateKey(shared), templateKey(network({ checkpoint: { uri } }, 'pvc://weights/llm')));
+    });
+
+    it('stays, but with other templates, for what the container of the network gets', () => {
+      const tokenSecretRef = { name: 'hub', key: 'token' };
+      const others = [
+        network({ checkpoint: { uri, tokenSecretRef } }),
+        network({ checkpoint: { uri }, precision: 'fp32' }),
+        network({ checkpoint: { uri }, precision: 'fp32', device: 'cuda' }),
+        original,
+      ];
+      for (const other of others) assert.equal(revisionOf(other), revisionOf(before));
+      assert.equal(new Set([before, ...others].map(templateKey)).size, 5);
+    });
+
+    it('leaves even the templates as they are where the resources of the container are given', () => {
+      const resources = { requests: { memory: '2Gi' } };
+      const keys = [{ resources }, { resources, checkpoint: { uri } }, { resources, checkpoint: { uri }, precision: 'fp32' as const }];
+      assert.equal(new Set(keys.map((router) => templateKey(network(router)))).size, 1);
+    });
   });
 
   it('tells SLM and LLM apart', () => {

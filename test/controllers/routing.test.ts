@@ -22,9 +22,11 @@ describe('routing numbers', () => {
 
   it("give the published average of activated parameters for the published pair's ratio", () => {
     const pair = { slm: 1.5e9, llm: 32e9 };
-    const routing = aggregateRouting([router({ slm: 874, llm: 126 }, 84, pair)], undefined);
-    assert.equal(routing?.averageActivatedParams, 5.5e9);
-    assert.deepEqual(routingSummary(routing), { llmRatio: '13%', tokensPerSecond: '84', params: '5.5B' });
+    const tokens = { slm: 874, llm: 126 };
+    assert.equal(aggregateRouting([router(tokens, 84, pair)], undefined)?.averageActivatedParams, 5.5e9);
+    const routing = aggregateRouting([router(tokens, 84, { ...pair, router: 56_302_081 })], undefined);
+    assert.equal(routing?.averageActivatedParams, 5.6e9);
+    assert.deepEqual(routingSummary(routing), { llmRatio: '13%', tokensPerSecond: '84', params: '5.6B' });
   });
 
   it('keep the ratio, but not the speed, of a deployment that went quiet', () => {

@@ -3,6 +3,7 @@ import { findCondition } from '../../src/api/conditions.ts';
 import type { ConditionType } from '../../src/api/conditions.ts';
 import type { R2RDeploymentStatus } from '../../src/api/r2rdeployment-status.ts';
 import type { RoleState } from '../../src/controllers/role-state.ts';
+import type { RouterStatus } from '../../src/api/router-status.ts';
 import { computeStatus } from '../../src/controllers/status.ts';
 import type { Observation } from '../../src/controllers/status.ts';
 
@@ -35,11 +36,27 @@ const observation = (seen: Partial<Observation> = {}): Observation => ({
   configDigest: 'd',
   routers: [],
   unreachableRouters: 0,
+  secrets: [],
   routing: undefined,
   probeProblem: undefined,
   stalled: undefined,
   ...seen,
 });
+
+const routerStatus = (said: Partial<RouterStatus> = {}): RouterStatus => ({
+  configDigest: 'd',
+  strategy: 'neural',
+  threshold: 0.406,
+  alarms: [],
+  waitingFor: [],
+  inFlight: 0,
+  tokensTotal: { slm: 0, llm: 0, fallback: 0 },
+  window: { seconds: 60, tokens: { slm: 0, llm: 0, fallback: 0 }, tokensPerSecond: 0 },
+  parameters: {},
+  llmEndpoints: [],
+  ...said,
+});
+const noRouterReady = { wanted: 1, ready: 0, problem: undefined };
 
 function told(status: R2RDeploymentStatus, type: ConditionType): string {
   const condition = findCondition(status.conditions, type);
@@ -127,5 +144,90 @@ describe('the status of an R2RDeployment', () => {
     const first = computeStatus(observation(), undefined);
     const later = computeStatus(observation({ now: new Date('2026-01-01T01:00:00Z') }), first);
     assert.deepEqual(later, first);
+  });
+
+  describe('with a router network', () => {
+    const message = (status: R2RDeploymentStatus, type: ConditionType) => findCondition(status.conditions, type)?.message ?? '';
+    const serving = { state: 'Serving', digest: 'b1', precision: 'int8' } as const;
+
+    it('shows the bundle that every router scores with and the threshold in force', () => {
+      const status = computeStatus(
+        observation({ routers: [routerStatus({ bundle: serving }), routerStatus({ bundle: serving })] }),
+        undefined,
+      );
+      assert.deepEqual(status.router, {
+        configDigest: 'd',
+        strategy: 'neural',
+        threshold: 0.406,
+        bundle: { digest: 'b1', precision: 'int8' },
+      });
+      assert.equal(told(status, 'RouterReady'), 'True UpToDate');
+    });
+
+    it('shows no bundle while routers score with different ones', () => {
+      const routers = [routerStatus({ bundle: serving }), routerStatus({ bundle: { ...serving, digest: 'b2' } }), routerStatus()];
+      assert.equal(computeStatus(observation({ routers }), undefined).router?.bundle, undefined);
+      assert.equal(computeStatus(observation({ routers: routers.slice(0, 2) }), undefined).router?.bundle, undefined);
+    });
+
+    it('says that a checkpoint is refused and why, and is Ready because the network before goes on scoring', () => {
+      const bundle = { state: 'Refused', message: 'entry data/3 is truncated', digest: 'b1', precision: 'int8' } as const;
+      const status = computeStatus(observation({ routers: [routerStatus({ bundle })] }), undefined);
+      assert.equal(told(status, 'RouterReady'), 'False BundleRefused');
+      assert.match(
+        message(status, 'RouterReady'),
+        /1 of 1 routers refuse the checkpoint: entry data\/3 is truncated; the network before goes on scoring$/,
+      );
+      assert.equal(told(status, 'Ready'), 'True Serving');
+      assert.match(message(status, 'Ready'), /^answering, but RouterReady: .*refuse the checkpoint/);
+      assert.equal(status.router?.bundle?.digest, 'b1');
+    });
+
+    it('is not Ready, for that reason, when there was no network before', () => {
+      const bundle = { state: 'Refused', message: 'trained for another SLM' } as const;
+      const routers = [routerStatus({ bundle, waitingFor: ['the router network'] })];
+      const status = computeStatus(observation({ router: noRouterReady, routers }), undefined);
+      assert.equal(told(status, 'Ready'), 'False BundleRefused');
+      assert.match(message(status, 'Ready'), /trained for another SLM$/);
+    });
+
+    it('says that a checkpoint is being loaded, but names first what holds the LLM up', () => {
+      const bundle = { state: 'Loading', message: 'importing' } as const;
+      const seen = observation({ router: noRouterReady, routers: [routerStatus({ bundle, waitingFor: ['the router network'] })] });
+      const status = computeStatus(seen, undefined);
+      assert.equal(told(status, 'Ready'), 'False BundleLoading');
+      assert.match(message(status, 'RouterReady'), /a router waits for the router network$/);
+      const problem = { reason: 'ImagePullBackOff', message: 'container engine: image x cannot be pulled' };
+      assert.equal(told(computeStatus({ ...seen, llm: role({ ...starting, problem }) }, undefined), 'Ready'), 'False ImagePullBackOff');
+    });
+
+    it('answers, but tells an alarm of a router', () => {
+      const alarms = [{ reason: 'LogitSpreadHigh', message: 'the candidates lie 0.5 apart' }];
+      const status = computeStatus(observation({ routers: [routerStatus({ alarms })] }), undefined);
+      assert.equal(told(status, 'RouterReady'), 'False LogitSpreadHigh');
+      assert.equal(told(status, 'Ready'), 'True Serving');
+    });
+
+    it('says in a condition of its own that the LLM alone would be faster, and keeps it while no router answers', () => {
+      assert.equal(findCondition(computeStatus(observation(), undefined).conditions, 'RoutingBeneficial'), undefined);
+      const fine = computeStatus(observation({ routers: [routerStatus()] }), undefined);
+      assert.equal(told(fine, 'RoutingBeneficial'), 'True NoProblem');
+      const alarms = [{ reason: 'SlowerThanLLM', message: '48% of the tokens come from the LLM' }];
+      const slower = computeStatus(observation({ routers: [routerStatus({ alarms })] }), fine);
+      assert.equal(told(slower, 'RoutingBeneficial'), 'False SlowerThanLLM');
+      assert.equal(told(slower, 'RouterReady'), 'True UpToDate');
+      assert.equal(message(slower, 'Ready'), 'http://demo.default.svc answers');
+      assert.equal(told(computeStatus(observation(), slower), 'RoutingBeneficial'), 'False SlowerThanLLM');
+    });
+
+    it('names the Secret behind a path that a router speaks of', () => {
+      const secrets = [{ name: 'clients', folder: '/etc/r2r/api-keys' }];
+      const routers = [routerStatus({ waitingFor: ['an API key in /etc/r2r/api-keys'] })];
+      const status = computeStatus(observation({ router: noRouterReady, routers, secrets }), undefined);
+      assert.match(
+        message(status, 'RouterReady'),
+        /waits for an API key in \/etc\/r2r\/api-keys \(\/etc\/r2r\/api-keys is Secret clients\)$/,
+      );
+    });
   });
 });
