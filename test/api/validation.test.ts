@@ -209,6 +209,33 @@ const wrong: readonly (readonly [string, string, unknown, readonly RegExp[]])[] 
     [/spec\.api\.service\.type/, /supported values: "ClusterIP", "NodePort", "LoadBalancer"/],
   ],
   [
+    'a Secret in another namespace',
+    'spec.api.auth',
+    { secretName: 'other/clients' },
+    [/spec\.api\.auth\.secretName/, /Secret in the same namespace/],
+  ],
+  ['authentication without a Secret', 'spec.api.auth', {}, [/spec\.api\.auth\.secretName: Required value/]],
+  ['a TLS Secret in upper case', 'spec.api.tls', { secretName: 'Pair' }, [/spec\.api\.tls\.secretName/, /lower-case letters/]],
+  ['a collector without a scheme', 'spec.api.tracing', { endpoint: 'collector:4318' }, [/spec\.api\.tracing\.endpoint/, /must be a URL/]],
+  [
+    'a password in an address',
+    'spec.api.tracing',
+    { endpoint: 'http://user:secret@collector:4318' },
+    [/spec\.api\.tracing\.endpoint/, /without user, password or query/],
+  ],
+  [
+    'a hub token without a key',
+    'spec.router.checkpoint',
+    { uri: 'hf://org/repo/a.pt@main', tokenSecretRef: { name: 'hub' } },
+    [/tokenSecretRef\.key: Required value/],
+  ],
+  [
+    'a hub token for a file',
+    'spec.router.checkpoint',
+    { uri: '/models/a.pt', tokenSecretRef: { name: 'hub', key: 'token' } },
+    [/spec\.router\.checkpoint/, /tokenSecretRef: applies only to an hf:\/\/ address/],
+  ],
+  [
     'a monitoring namespace with a dot',
     'spec.networkPolicy.monitoringNamespace',
     'a.b',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { labels, templateRecordName } from '../../src/api/names.ts';
 import type { R2RDeploymentSpecInput } from '../../src/api/r2rdeployment.ts';
 import { revisionOf, templateKey } from '../../src/api/revision.ts';
-import { OverlayError, podTemplates } from '../../src/manifests/index.ts';
+import { OverlayError, endpointService, podTemplates, routerConfig } from '../../src/manifests/index.ts';
 import { stored } from '../api/deployments.ts';
 import { assertGolden } from './golden.ts';
 import { example, options, render, workload } from './rendering.ts';
@@ -30,6 +30,16 @@ describe('the children of an R2RDeployment', () => {
 
   it('are those of the golden file for R1 1.5B and 32B on SGLang', () => {
     assertGolden('r1-1.5b-32b-sglang.yaml', withoutRecord(render(example('r1-1.5b-32b.yaml'))));
+  });
+
+  it('are those of the golden file for API keys, TLS, traces and a checkpoint on a claim and a GPU', () => {
+    const { metadata, spec } = example('r2rdeployment-secured.yaml');
+    const secured = stored(metadata.name, {
+      ...spec,
+      api: { ...spec.api, tracing: { endpoint: 'http://collector.monitoring:4318' } },
+      router: { checkpoint: { uri: 'pvc://routers/tiny.pt' }, device: 'cuda' },
+    });
+    assertGolden('secured.yaml', withoutRecord(render(secured)));
   });
 
   it('pin the pod templates in a record named by the inputs', () => {
@@ -124,6 +134,114 @@ describe('the SLM pod', () => {
   });
 });
 
+describe('the router container', () => {
+  const slm = (router: R2RDeploymentSpecInput['router'], api: R2RDeploymentSpecInput['api'] = {}, engine: 'CPU' | 'SGLang' = 'CPU') =>
+    workload(render(stored('tiny', { ...pair({ engine }), router, api })), 'slm').spec.template.spec;
+  const router = (...input: Parameters<typeof slm>) => slm(...input).containers[0]!;
+  const uri = 'hf://org/repo/router.pt@main';
+
+  it('alone gets the Secrets of the spec, as read-only files that may come later', () => {
+    const checkpoint = { uri, tokenSecretRef: { name: 'hub', key: 'read' } };
+    const { containers, initContainers, volumes } = slm({ checkpoint }, { auth: { secretName: 'clients' }, tls: { secretName: 'pair' } });
+    const secrets = volumes.filter(({ secret }) => secret !== undefined);
+    assert.deepEqual(secrets, [
+      { name: 'hub-token', secret: { secretName: 'hub', optional: true, items: [{ key: 'read', path: 'token' }] } },
+      { name: 'api-keys', secret: { secretName: 'clients', optional: true } },
+      { name: 'tls', secret: { secretName: 'pair', optional: true } },
+    ]);
+    const mounts = (list: typeof containers) =>
+      list.flatMap(({ volumeMounts }) => volumeMounts).filter(({ name }) => secrets.some((secret) => secret.name === name));
+    assert.deepEqual(mounts(containers), [
+      { name: 'hub-token', mountPath: '/etc/r2r/hub-token', readOnly: true },
+      { name: 'api-keys', mountPath: '/etc/r2r/api-keys', readOnly: true },
+      { name: 'tls', mountPath: '/etc/r2r/tls', readOnly: true },
+    ]);
+    assert.deepEqual(mounts(initContainers!), []);
+    const { args } = containers[0]!;
+    assert.equal(flag(args, '--api-keys-folder'), '/etc/r2r/api-keys');
+    assert.deepEqual([flag(args, '--tls-cert'), flag(args, '--tls-key')], ['/etc/r2r/tls/tls.crt', '/etc/r2r/tls/tls.key']);
+    assert.equal(flag(args, '--hf-token-file'), '/etc/r2r/hub-token/token');
+  });
+
+  it('has none of these arguments when nothing asks for them', () => {
+    const { args } = router({});
+    for (const name of ['--api-keys-folder', '--tls-cert', '--tls-key', '--otlp-endpoint', '--hf-token-file'])
+      assert.ok(!args.includes(name));
+  });
+
+  it('speaks HTTPS under a port of that name, and is asked so by the kubelet, with a TLS Secret', () => {
+    const probes = ({ startupProbe, readinessProbe, livenessProbe }: Record<string, unknown>) => [
+      startupProbe,
+      readinessProbe,
+      livenessProbe,
+    ];
+    const plain = router({}) as unknown as Record<string, unknown>;
+    const secure = router({}, { tls: { secretName: 'pair' } }) as unknown as Record<string, unknown>;
+    for (const probe of probes(plain) as { httpGet: object }[]) assert.partialDeepStrictEqual(probe.httpGet, { port: 'http' });
+    for (const probe of probes(secure) as { httpGet: object }[]) {
+      assert.partialDeepStrictEqual(probe.httpGet, { port: 'https', scheme: 'HTTPS' });
+    }
+    assert.partialDeepStrictEqual(secure.ports, [{ name: 'https', containerPort: 8000 }]);
+  });
+
+  it('requests more with a network, by its precision, unless told what it gets', () => {
+    const memory = (input: R2RDeploymentSpecInput['router']) => router(input).resources.requests?.memory;
+    assert.deepEqual([{}, { checkpoint: { uri } }, { checkpoint: { uri }, precision: 'fp32' as const }].map(memory), [
+      '512Mi',
+      '1Gi',
+      '1536Mi',
+    ]);
+    const resources = { requests: { memory: '3Gi' } };
+    assert.deepEqual(router({ checkpoint: { uri }, resources }).resources, resources);
+  });
+
+  it('has a GPU, and the pod tolerates its taint, where the network runs on one', () => {
+    const resources = { limits: { memory: '4Gi' } };
+    const { containers, tolerations } = slm({ checkpoint: { uri }, device: 'cuda', resources });
+    assert.deepEqual(containers[0]!.resources, { limits: { 'nvidia.com/gpu': '1', memory: '4Gi' } });
+    assert.deepEqual(tolerations, [{ key: 'nvidia.com/gpu', operator: 'Exists', effect: 'NoSchedule' }]);
+    assert.equal(router({ device: 'cuda' }).resources.limits, undefined, 'there is no network to run');
+  });
+
+  it('alone mounts the claim of a checkpoint, read-only, and finds the file there', () => {
+    const deployment = stored('tiny', { ...pair(), router: { checkpoint: { uri: 'pvc://routers/r1/a.pt' } } });
+    const { containers, initContainers, volumes } = workload(render(deployment), 'slm').spec.template.spec;
+    assert.ok(volumes.some(({ name }) => name === 'model-routers'));
+    const mount = { name: 'model-routers', mountPath: '/models/routers', readOnly: true };
+    assert.deepEqual(containers[0]!.volumeMounts[0], mount);
+    assert.ok(initContainers![0]!.volumeMounts.every(({ name }) => name !== mount.name));
+    assert.equal(routerConfig(deployment).checkpoint?.uri, '/models/routers/r1/a.pt');
+  });
+
+  it('mounts a claim that holds models and the checkpoint once', () => {
+    const objects = render(
+      stored('tiny', { ...pair({ model: 'pvc://weights/a' }), router: { checkpoint: { uri: 'pvc://weights/b.pt' } } }),
+    );
+    const { volumes, containers } = workload(objects, 'slm').spec.template.spec;
+    assert.equal(volumes.filter(({ persistentVolumeClaim }) => persistentVolumeClaim !== undefined).length, 1);
+    assert.equal(containers[0]!.volumeMounts.filter(({ name }) => name === 'model-weights').length, 1);
+  });
+});
+
+describe('the endpoint Service', () => {
+  const deployment = (tls?: object) => stored('tiny', { ...pair(), ...(tls && { api: { tls: { secretName: 'pair' } } }) });
+  const servicePorts = (schemes: readonly ('http' | 'https')[]) =>
+    (endpointService(deployment({}), 'aaaaaaaa', new Set(schemes)).spec as { ports: { name: string; port: number }[] }).ports;
+
+  it('listens on 443 with TLS, and on 80 without', () => {
+    assert.partialDeepStrictEqual(servicePorts(['http']), [{ name: 'http', port: 80, targetPort: 'http' }]);
+    assert.partialDeepStrictEqual(servicePorts(['https']), [{ name: 'https', port: 443, targetPort: 'https' }]);
+  });
+
+  it('listens on both while pods of both kinds are there, each leading to those that speak it', () => {
+    const ports = [
+      { name: 'http', port: 80, targetPort: 'http' },
+      { name: 'https', port: 443, targetPort: 'https' },
+    ];
+    assert.partialDeepStrictEqual(servicePorts(['https', 'http']), ports);
+  });
+});
+
 describe('the LLM pod', () => {
   const pod = (llm: Partial<R2RDeploymentSpecInput['llm']> = {}) =>
     workload(render(stored('tiny', pair({}, llm))), 'llm').spec.template.spec;
@@ -186,7 +304,7 @@ describe('the LLM pod', () => {
 
 describe('every container', () => {
   it('satisfies the restricted pod security standard and keeps its last words', () => {
-    for (const file of ['r2rdeployment.yaml', 'r1-1.5b-32b.yaml']) {
+    for (const file of ['r2rdeployment.yaml', 'r2rdeployment-secured.yaml', 'r1-1.5b-32b.yaml']) {
       for (const role of ['slm', 'llm'] as const) {
         const { containers, initContainers = [], ...spec } = workload(render(example(file)), role).spec.template.spec;
         assert.deepEqual(spec.securityContext, {

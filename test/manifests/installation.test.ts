@@ -90,7 +90,7 @@ describe('the installed operator, on a real API server', function () {
     await server.close();
   });
 
-  for (const file of ['r2rdeployment.yaml', 'r1-1.5b-32b.yaml']) {
+  for (const file of ['r2rdeployment.yaml', 'r2rdeployment-secured.yaml', 'r1-1.5b-32b.yaml']) {
     it(`may apply and delete every child of examples/${file}, and each is valid to the last field`, async () => {
       const { apiVersion, kind, metadata, spec } = example(file);
       const created = await server.send('POST', resourcePath(namespace), {
@@ -126,7 +126,7 @@ describe('the installed operator, on a real API server', function () {
       const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { generateName: 'p-' }, spec };
       return server.send('POST', `/api/v1/namespaces/${strict}/pods?dryRun=All`, pod);
     };
-    for (const file of ['r2rdeployment.yaml', 'r1-1.5b-32b.yaml']) {
+    for (const file of ['r2rdeployment.yaml', 'r2rdeployment-secured.yaml', 'r1-1.5b-32b.yaml']) {
       for (const role of ['slm', 'llm'] as const) {
         const { status, body } = await create(workload(render(example(file)), role).spec.template.spec);
         assert.equal(status, 201, `${file} ${role}: ${body.message ?? ''}`);
