@@ -112,6 +112,7 @@ function parseEntry(path: string, bytes: Buffer, nameLength: number): DirectoryE
   if (!Buffer.from(name).equals(nameBytes)) throw refuse('has a name that is not UTF-8');
   const flags = bytes.readUInt16LE(8);
   const method = bytes.readUInt16LE(10);
+  if (bytes.readUInt16LE(32) !== 0 || bytes.readUInt16LE(34) !== 0) throw refuse('has a comment or is on another disk');
   const field = zip64Field(bytes.subarray(entryBytes + nameLength));
   if (field === null) throw refuse('has malformed extra fields');
   let at = 0;
@@ -124,7 +125,6 @@ function parseEntry(path: string, bytes: Buffer, nameLength: number): DirectoryE
   const size = wide(bytes.readUInt32LE(24));
   const packed = wide(bytes.readUInt32LE(20));
   const headerOffset = wide(bytes.readUInt32LE(42));
-  if (bytes.readUInt16LE(32) !== 0 || bytes.readUInt16LE(34) !== 0) throw refuse('has a comment or is on another disk');
   return { name, nameBytes, flags, method, crc: bytes.readUInt32LE(16), size, packed, headerOffset, zip64: field !== undefined };
 }
 
