@@ -1,12 +1,13 @@
 """python -m tiny_models [--quick] [--out FOLDER] [--cache FOLDER] [STAGE ...]
 
-Stages: data, slm, llm, verifier, export, measure; all of them without a name. Each is restartable: training goes on from
+Stages: data, slm, llm, verifier, export, measure, router; all of them without a name. Each is restartable: training goes on from
 its last checkpoint, and a finished one is not repeated.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,13 @@ from pathlib import Path
 import torch
 
 from . import card, corpus, data, export, measuring, tokenizer
+from .decoding import above
 from .model import Qwen2
 from .recipes import ALL, LLM, PUBLISHED, SLM, VERIFIER, Recipe
+from .router import RouterStage
 from .training import train
 
-STAGES = ("data", "slm", "llm", "verifier", "export", "measure")
+STAGES = ("data", "slm", "llm", "verifier", "export", "measure", "router")
 QUICK_STEPS = 20
 QUICK_THRESHOLDS = (0.5, 1.0)
 HELD_OUT_PAIRS = 1000
@@ -46,7 +49,7 @@ def main() -> None:
 
 class Run:
     def __init__(self, out: Path, cache: Path, quick: bool) -> None:
-        self._out = out
+        self._out, self._cache = out, cache
         self._checkpoints = cache / ("quick" if quick else "checkpoints")
         self._quick = quick
         self._tokenizer = tokenizer.build()
@@ -59,6 +62,8 @@ class Run:
                 export.export(self._out / recipe.name, self._model(recipe), self._tokenizer)
         elif name == "measure":
             self._measure()
+        elif name == "router":
+            RouterStage(self._out, self._cache / "router", self._tokenizer, self._quick).run()
         else:
             self._model(next(recipe for recipe in ALL if recipe.name == name))
 
@@ -75,6 +80,7 @@ class Run:
             problems = problems[:20]
         bench = measuring.Bench(self._tokenizer, problems)
         counts, found = bench.differences(slm, llm)
+        thresholds = QUICK_THRESHOLDS if self._quick else measuring.THRESHOLDS
         figures = {
             "problems": len(problems),
             "tokenizer": {"entries": self._tokenizer.get_vocab_size()},
@@ -93,13 +99,16 @@ class Run:
                 "llmWithoutThinking": bench.accuracy(bench.solve(llm, thinking=False)),
             },
             "differences": dict(counts),
-            "entropyRouting": bench.sweep(slm, llm, QUICK_THRESHOLDS if self._quick else measuring.THRESHOLDS),
+            "entropyRouting": bench.sweep(slm, llm, {each: above(each) for each in thresholds}),
             "verifier": {
                 "heldOutPairs": bench.verdicts(verifier, measuring.drawn_pairs(HELD_OUT_PAIRS, "held-out", "verdicts")),
                 "modelPairs": bench.verdicts(verifier, found),
             },
         }
-        export.write_json(self._out / "figures.json", figures)
+        path = self._out / "figures.json"
+        if path.exists():  # the router's are measured by its own stage
+            figures |= {k: v for k, v in json.loads(path.read_text(encoding="utf-8")).items() if k == "router"}
+        export.write_json(path, figures)
         (self._out / "README.md").write_text(card.card(figures), encoding="utf-8")
         print(card.tables(figures))
 

@@ -92,7 +92,8 @@ pipeline_tag: text-generation
 A pair of real language models, small enough to live in this repository, for trying token-level routing on a laptop: the
 LLM solves nearly every held-out problem, the SLM far fewer, and both read and write the same tokens. The verifier judges
 whether two continuations differ in meaning. Ordinary Hugging Face folders (Qwen2ForCausalLM, bfloat16) for SGLang,
-transformers, and our CPU engine.
+transformers, and our CPU engine. The router network that was trained for the pair has a card of its own:
+[`router`](router/README.md).
 
 {_models(figures)}
 
@@ -179,7 +180,7 @@ an early or late end; a fifth of the texts contain an earlier error; seven in te
 Beside the verdict it learns, inside B, which digit A has at the same place and what the verdict is so far: with the verdict
 alone, three layers had not learnt to compare after 850 steps. These hints are not needed, and not seen, when it is used.
 
-Make them again: `trainer/tiny_models/make.sh` (40 minutes on an idle core; `--quick` is a smoke run). Same seeds and library
+Make them again: `trainer/tiny_models/make.sh` (50 minutes on an idle core; `--quick` is a smoke run). Same seeds and library
 versions give the same data and tokenizer; weights may differ in their last bits between machines.
 
 ## Limits

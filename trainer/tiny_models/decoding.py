@@ -17,16 +17,16 @@ MAX_NEW_TOKENS = 160
 
 
 class Stepper:
-    """One model's side of a batch: feeds tokens, gives the logits of the next position."""
+    """One model's side of a batch: feeds tokens, gives the last hidden state and the logits of the next position."""
 
     def __init__(self, model: Qwen2, usable: int) -> None:
         self._model = model
         self._usable = usable  # ids from here on are vocabulary padding
         self._cache: Cache | None = None
 
-    def feed(self, ids: Tensor, padding: Tensor) -> Tensor:
+    def feed(self, ids: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
         states, self._cache = self._model.hidden(ids, padding, self._cache)
-        return self._model.lm_head(states[:, -1])[:, : self._usable]
+        return states[:, -1], self._model.lm_head(states[:, -1])[:, : self._usable]
 
 
 def entropy(logits: Tensor) -> Tensor:
@@ -48,11 +48,12 @@ class Decoded:
         return self.from_llm / self.total
 
 
-Route = Callable[[Tensor], Tensor]  # SLM logits [batch, vocabulary] -> True where the LLM is asked
+# The SLM's last hidden states [batch, hidden] and logits [batch, vocabulary] -> True where the LLM is asked.
+Route = Callable[[Tensor, Tensor], Tensor]
 
 
 def above(threshold: float) -> Route:
-    return lambda logits: entropy(logits) >= threshold
+    return lambda _, logits: entropy(logits) >= threshold
 
 
 @torch.inference_mode()
@@ -74,12 +75,12 @@ def decode(
     alive = torch.ones(len(prompts), dtype=torch.bool)
     asked = 0
     for _ in range(longest):
-        logits = [s.feed(ids, padding) for s in steppers]
-        chosen = logits[0].argmax(-1)
+        fed = [s.feed(ids, padding) for s in steppers]
+        chosen = fed[0][1].argmax(-1)
         if llm is not None and route is not None:
-            consult = route(logits[0])
+            consult = route(*fed[0])
             asked += int((consult & alive).sum())
-            chosen = torch.where(consult, logits[1].argmax(-1), chosen)
+            chosen = torch.where(consult, fed[1][1].argmax(-1), chosen)
         for i, token in enumerate(chosen.tolist()):
             if alive[i]:
                 rows[i].append(token)

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Makes examples/models: data, three trainings, folders, figures, model card. Run it again to go on after an interruption.
+# Makes examples/models: data, three trainings, folders, figures, model card, router network. Run it again to go on after
+# an interruption.
 #
-#   trainer/tiny_models/make.sh             about 40 minutes on an idle core
+#   trainer/tiny_models/make.sh             about 50 minutes on an idle core
+#   trainer/tiny_models/make.sh router      the router network alone, for the SLM and LLM that are there: ten minutes
 #   trainer/tiny_models/make.sh --quick     a smoke run of a minute, into the cache folder
 #
 # Needs Linux and Python >= 3.10. Debian's python3-torch with libopenblas0-pthread is used where it is installed
@@ -40,7 +42,7 @@ case " $* " in
       trap 'kill "$slm" 2>/dev/null || true' EXIT
       run llm verifier
       wait "$slm"
-      run export measure
+      run export measure router
     else
       run "$@"
     fi

@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer
 
 from . import pairs, task
-from .decoding import Decoded, above, decode
+from .decoding import Decoded, Route, decode
 from .model import Qwen2
 from .tokenizer import prompt
 
@@ -59,8 +59,9 @@ class Bench:
     def text(self, ids: list[int]) -> str:
         return self._tokenizer.decode(ids, skip_special_tokens=False)
 
-    def solve(self, slm: Qwen2, llm: Qwen2 | None = None, threshold: float = 0.0, thinking: bool = True) -> Decoded:
-        route = above(threshold) if llm is not None else None
+    def solve(
+        self, slm: Qwen2, llm: Qwen2 | None = None, route: Route | None = None, thinking: bool = True
+    ) -> Decoded:
         asked = [p.ids if thinking else p.ids_without_thinking for p in self.problems]
         return decode(asked, slm, llm, route, self._end, self._usable)
 
@@ -71,17 +72,17 @@ class Bench:
         )
         return right / len(self.problems)
 
-    def sweep(self, slm: Qwen2, llm: Qwen2, thresholds: tuple[float, ...] = THRESHOLDS) -> list[dict[str, float]]:
-        """Token-level routing by the SLM's entropy: accuracy, LLM share, and the gain over mixing whole answers."""
+    def sweep(self, slm: Qwen2, llm: Qwen2, routes: dict[float, Route]) -> list[dict[str, float]]:
+        """Token-level routing, a route a threshold: accuracy, LLM share, and the gain over mixing whole answers."""
         low, high = self.accuracy(self.solve(slm)), self.accuracy(self.solve(llm))
         rows = []
-        for threshold in thresholds:
-            decoded = self.solve(slm, llm, threshold)
+        for threshold, route in routes.items():
+            decoded = self.solve(slm, llm, route)
             accuracy = self.accuracy(decoded)
             line = low + (high - low) * decoded.llm_share
             rows.append(
                 {
-                    "threshold": threshold,
+                    "threshold": round(threshold, 4),
                     "accuracy": accuracy,
                     "llmShare": round(decoded.llm_share, 4),
                     "aboveLine": round(accuracy - line, 4),
