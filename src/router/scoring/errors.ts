@@ -9,15 +9,17 @@
  * - `network_failed`: the network's thread failed, or has not come back since; the next call may succeed
  * - `scoring_closed`: another bundle has taken over, or the router is ending
  */
-export type ScoringErrorCode =
-  | 'bundle_refused'
-  | 'precision_missing'
-  | 'device_unavailable'
-  | 'network_unloadable'
-  | 'signal_unavailable'
-  | 'row_invalid'
-  | 'network_failed'
-  | 'scoring_closed';
+export const scoringErrorCodes = [
+  'bundle_refused',
+  'precision_missing',
+  'device_unavailable',
+  'network_unloadable',
+  'signal_unavailable',
+  'row_invalid',
+  'network_failed',
+  'scoring_closed',
+] as const;
+export type ScoringErrorCode = (typeof scoringErrorCodes)[number];
 
 export class ScoringError extends Error {
   override readonly name = 'ScoringError';

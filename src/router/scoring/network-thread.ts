@@ -35,7 +35,8 @@ export class NetworkThread {
   }
 
   /** Loads a network in a new thread. @throws ScoringError */
-  static async start(options: NetworkOptions): Promise<NetworkThread> {
+  static async start({ bundleFolder, slmFolder, precision, device, threads }: NetworkOptions): Promise<NetworkThread> {
+    const options: NetworkOptions = { bundleFolder, slmFolder, precision, device, threads };
     const worker = new Worker(new URL(import.meta.url.endsWith('.ts') ? './network-worker.ts' : './network-worker.js', import.meta.url), {
       name: 'router-network',
       workerData: options,

@@ -2,6 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { ScoringError } from './errors.ts';
 import type { NetworkOptions, NetworkReply, NetworkRequest } from './messages.ts';
 import { Network } from './network.ts';
+import type { RowBatch } from './row-batch.ts';
 
 /** The thread that owns the router network: a run of ONNX Runtime blocks its thread, and the event loop must never wait for one. */
 const port = parentPort;
@@ -17,18 +18,30 @@ try {
   send({ type: 'refused', code: error instanceof ScoringError ? error.code : 'bundle_refused', message: messageOf(error) });
 }
 
-if (network) {
-  const { facts, score, close } = { facts: network.facts, score: network.score.bind(network), close: network.close.bind(network) };
-  port.on('message', (request: NetworkRequest) => {
-    if (request.type === 'close') {
-      void close().finally(() => port.close());
-      return;
-    }
-    const startedAt = performance.now();
-    score(request.batch).then(
-      (numbers) => send({ type: 'scored', numbers, runMs: performance.now() - startedAt }, [numbers.buffer]),
-      (error: unknown) => send({ type: 'failed', message: messageOf(error) }),
-    );
+if (network) serve(network);
+
+function serve(loaded: Network): void {
+  let running: Promise<void> | undefined;
+  port?.on('message', (request: NetworkRequest) => {
+    if (request.type === 'batch') running = answer(loaded, request.batch);
+    else void end(loaded, running);
   });
-  send({ type: 'ready', facts });
+  send({ type: 'ready', facts: loaded.facts });
+}
+
+/** Never rejects. */
+async function answer(loaded: Network, batch: RowBatch): Promise<void> {
+  const startedAt = performance.now();
+  try {
+    const numbers = await loaded.score(batch);
+    send({ type: 'scored', numbers, runMs: performance.now() - startedAt }, [numbers.buffer]);
+  } catch (error) {
+    send({ type: 'failed', message: messageOf(error) });
+  }
+}
+
+async function end(loaded: Network, running: Promise<void> | undefined): Promise<void> {
+  await running;
+  await loaded.close();
+  port?.close();
 }

@@ -58,6 +58,8 @@ export function isComplete({ id, hidden, top }: ScorableRow, { inputs, hiddenSiz
     if (!top) return false;
     if (top.ids.length < logitsSize) refuse(`a distribution has ${top.ids.length} entries, the bundle's network takes ${logitsSize}`);
   }
-  if (id < 0 || id >= slm.vocabSize) refuse(`token ${id} is outside the bundle's vocabulary of ${slm.vocabSize}`);
+  const looked = [id, ...(inputs.includes('lm_head') && top ? top.ids.subarray(0, recoveryRows) : [])];
+  const outside = looked.find((token) => token < 0 || token >= slm.vocabSize);
+  if (outside !== undefined) refuse(`token ${outside} is outside the bundle's vocabulary of ${slm.vocabSize}`);
   return true;
 }

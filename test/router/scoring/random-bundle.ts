@@ -6,6 +6,7 @@ import type { BundleManifest, Precision } from '../../../src/model/bundle-manife
 import { openSlmTables, slmDigests } from '../../../src/model/bundle.ts';
 import type { Checkpoint, CheckpointTensor } from '../../../src/model/checkpoint/checkpoint.ts';
 import { buildNetworkGraph } from '../../../src/model/router-network/index.ts';
+import { roundToBfloat16 } from '../../../src/model/number-formats.ts';
 import type { ScorableRow } from '../../../src/router/scoring/index.ts';
 import { safetensorsFile, storedAs } from '../../model/bundle-slm-folders.ts';
 
@@ -142,13 +143,37 @@ export async function writeRandomBundle({
   return manifest;
 }
 
-/** Rows as an SLM of this shape could have drafted them: distributions that fall off, states of ordinary size. */
-export function randomRows(count: number, { vocabSize, hiddenSize }: { vocabSize: number; hiddenSize: number }, seed = 3): ScorableRow[] {
+/** A row with the raw logits that a server does not tell, best first. */
+export interface DraftedRow extends ScorableRow {
+  readonly logits: Float32Array;
+}
+
+/** Rows as this SLM would draft them: random states, and the best 100 of the distributions that they give in bfloat16. */
+export async function draftedRows(count: number, slmFolder: string, seed = 3): Promise<DraftedRow[]> {
+  const tables = await openSlmTables(slmFolder);
+  const { rows: vocabSize, width } = tables.lmHead;
+  const weights = new Float32Array(vocabSize * width);
+  tables.lmHead.gather(
+    Int32Array.from({ length: vocabSize }, (_, id) => id),
+    weights,
+  );
+  await tables.close();
   const random = randomFrom(seed);
   return Array.from({ length: count }, () => {
-    const ids = Int32Array.from({ length: 100 }, () => Math.floor(random() * vocabSize));
-    let logprob = -random();
-    const logprobs = Float64Array.from(ids, () => Math.fround((logprob -= random() / 4)));
-    return { id: ids[0]!, top: { ids, logprobs }, hidden: Float32Array.from({ length: hiddenSize }, () => random() * 8 - 4) };
+    const hidden = roundToBfloat16(Float32Array.from({ length: width }, () => random() * 8 - 4));
+    const logits = new Float32Array(vocabSize);
+    for (let id = 0; id < vocabSize; id++) {
+      let product = 0;
+      for (let column = 0; column < width; column++) product += hidden[column]! * weights[id * width + column]!;
+      logits[id] = product;
+    }
+    roundToBfloat16(logits);
+    const ids = Int32Array.from({ length: vocabSize }, (_, id) => id)
+      .sort((a, b) => logits[b]! - logits[a]! || a - b)
+      .slice(0, 100);
+    const largest = logits[ids[0]!]!;
+    const constant = largest + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));
+    const logprobs = Float64Array.from(ids, (id) => Math.fround(logits[id]! - constant));
+    return { id: ids[0]!, top: { ids, logprobs }, hidden, logits: Float32Array.from(ids, (id) => logits[id]!) };
   });
 }
