@@ -37,11 +37,10 @@ export function recoverLogits(
   const best = graph.node('Slice', [doubles, graph.integers([0]), graph.integers([recoveryRows]), graph.integers([1])]);
   const candidates = graph.node('Sub', [cast(snap(products), 'float64'), best]);
   const [sorted = ''] = graph.nodes('TopK', [candidates, graph.integers([recoveryRows])], 2, { axis: 1, largest: 1, sorted: 1 });
-  const at = (first: number, keep: boolean) => {
-    const slice = graph.node('Slice', [sorted, graph.integers([first]), graph.integers([first + 1]), graph.integers([1])]);
-    return keep ? slice : graph.node('Squeeze', [slice, graph.integers([1])]);
-  };
-  const logits = snap(cast(graph.node('Add', [doubles, at((recoveryRows - 1) / 2, true)]), 'float32'));
-  const spread = cast(graph.node('Sub', [at(0, false), at(recoveryRows - 1, false)]), 'float32');
+  const each = Array.from({ length: recoveryRows }, () => 1);
+  const columns = graph.nodes('Split', [sorted, graph.integers(each)], recoveryRows, { axis: 1 });
+  const [largest = '', median = '', smallest = ''] = [columns[0], columns[(recoveryRows - 1) / 2], columns.at(-1)];
+  const logits = snap(cast(graph.node('Add', [doubles, median]), 'float32'));
+  const spread = graph.node('Squeeze', [cast(graph.node('Sub', [largest, smallest]), 'float32'), graph.integers([1])]);
   return { logits, spread };
 }

@@ -25,7 +25,10 @@ export interface NetworkGraphOptions {
   };
 }
 
-/** A router network as ONNX, with the recovery of raw logits where it takes logits. `BundleManifest` says what goes in and comes out. */
+/**
+ * A router network as ONNX, with the recovery of raw logits where it takes logits. `bundleManifestSchema` says what goes in, which must be finite,
+ * and what comes out. A row's outputs have the same bits alone and in any batch.
+ */
 export interface NetworkGraph {
   /** The .onnx file. */
   readonly model: Uint8Array;

@@ -1,5 +1,5 @@
 import type { GraphBuilder } from '../graph-builder.ts';
-import type { LayerBuilder } from './layer-builder.ts';
+import { lowestGelu, type LayerBuilder } from './layer-builder.ts';
 import type { Feature } from './network-class.ts';
 import type { NetworkConfig } from './network-config.ts';
 import type { NetworkEntry } from './network-entry.ts';
@@ -24,7 +24,7 @@ export async function emitNetwork(
   for (const index of hiddenDims.keys()) {
     const block = `backbone.blocks.${index}`;
     const [up, down] = [await tensors.linear(`${block}.mlp.0`), await tensors.linear(`${block}.mlp.3`)];
-    const fed = layers.product(layers.biasedGelu(layers.product(normed, up), up.bias), down);
+    const fed = layers.product(layers.biasedGelu(layers.product(normed, up), up.bias), down, lowestGelu);
     const change = `${block}.dim_change`;
     const residual = tensors.has(`${change}.weight`) ? layers.linear(sum, await tensors.linear(change)) : sum;
     const last = index === hiddenDims.length - 1;

@@ -46,6 +46,8 @@ async function compare(checkpoint: Checkpoint, rows: Rows, precision: 'fp32' | '
     for (const [row, probability] of expected.entries()) {
       const difference = Math.abs(networkProbability(scores, row, graph.classes) - probability);
       assert.ok(difference <= tolerances[precision], `${precision}, row ${row}: ${difference}`);
+      const alone = await network.run(rows, [row]);
+      assert.deepEqual(alone.scores, scores.subarray(row * graph.classes, (row + 1) * graph.classes));
     }
     if (graph.inputs.includes('logprobs') && rows['logits'])
       assert.deepEqual(logits, lastOfWindow(firstOfLastAxis(rows['logits'], graph.logitsSize), graph));
