@@ -67,6 +67,16 @@ function serve(type: LogitsType, sum: (left: Float32Array, right: Float32Array) 
 
 const everyRow = Array.from({ length: rowCount }, (_, row) => row);
 
+/** Equal to the bit; but within a step of the log-probability, about 30, where the logit is so small that a 16-bit step is finer than that. */
+function assertRecovered(recovered: Float32Array, logits: Float32Array): void {
+  const isCoarse = (logit: number) => Math.abs(logit) >= 2 ** -6;
+  assert.deepEqual(
+    recovered.filter((_, index) => isCoarse(logits[index] ?? 0)),
+    logits.filter(isCoarse),
+  );
+  for (const [index, logit] of logits.entries()) assert.ok(Math.abs((recovered[index] ?? Number.NaN) - logit) < 2 ** -18);
+}
+
 function recovery(logitsType: LogitsType): Promise<RunningNetwork> {
   return RunningNetwork.start(null, { precision: 'fp32', slm: { hiddenSize, embeddingSize: hiddenSize, logitsType } });
 }
@@ -95,7 +105,7 @@ describe('recovery of raw logits from log-probabilities', () => {
         const network = await recovery(type);
         const { rows, logits } = serve(type, sum);
         const recovered = await network.run(rows, everyRow);
-        assert.deepEqual(recovered.raw_logits, logits);
+        assertRecovered(recovered.raw_logits, logits);
         assert.ok(recovered.spread.every((spread) => spread < 0.3));
         await network.close();
       });
@@ -119,7 +129,7 @@ describe('recovery of raw logits from log-probabilities', () => {
     // the two rows of every five that this makes longer give candidates that are too large
     for (const index of lmHead.keys()) if (Math.floor(index / hiddenSize) % 5 < 2) lmHead[index] = (lmHead[index] ?? 0) * 1.01;
     const recovered = await network.run({ ...rows, lm_head: { shape: [rowCount, 5, hiddenSize], values: lmHead } }, everyRow);
-    assert.deepEqual(recovered.raw_logits, logits);
+    assertRecovered(recovered.raw_logits, logits);
     assert.ok(recovered.spread.every((spread) => spread > 0.06));
     await network.close();
   });
