@@ -3,7 +3,17 @@ import { pino, type Logger } from 'pino';
 import { collectDefaultMetrics } from 'prom-client';
 import { RouterMetrics } from '../router/metrics.ts';
 import { clusterSources } from './cluster-sources.ts';
-import { configFile, fixedEndpoints, startRouter, type ConfigSource, type EndpointSource } from '../router/index.ts';
+import {
+  configFile,
+  fixedEndpoints,
+  noTracer,
+  OtlpTracer,
+  startRouter,
+  type ConfigSource,
+  type EndpointSource,
+  type RouterOptions,
+  type Tracer,
+} from '../router/index.ts';
 
 const usage = `usage: r2r router --slm-url URL --slm-model-path DIR --llm-model-path DIR [flags]
 
@@ -15,6 +25,11 @@ const usage = `usage: r2r router --slm-url URL --slm-model-path DIR --llm-model-
   --namespace NAME --config-map NAME --llm-service NAME
                              in a pod, instead of --config and --llm-url: watch both through the API server
   --host HOST, --port PORT   OpenAI's API                                       [0.0.0.0:8000]
+  --api-keys PATH            take only requests with one of these keys: a file with a key a line, or a folder of such
+                             files (a mounted Secret); a change is picked up within a second
+  --tls-cert FILE --tls-key FILE
+                             speak HTTPS on that port (PEM); renewed files are picked up within a second
+  --otlp-endpoint URL        send traces to this OpenTelemetry receiver (OTLP over HTTP, JSON)   [$OTEL_EXPORTER_OTLP_ENDPOINT]
   --admin-host, --admin-port metrics and status                                 [0.0.0.0:9090]
   --drain-delay-seconds N    on SIGTERM, take requests for so long after /ready has said no  [5]`;
 
@@ -32,6 +47,10 @@ const flags = {
   'admin-host': { type: 'string', default: '0.0.0.0' },
   'admin-port': { type: 'string', default: '9090' },
   'drain-delay-seconds': { type: 'string', default: '5' },
+  'api-keys': { type: 'string' },
+  'tls-cert': { type: 'string' },
+  'tls-key': { type: 'string' },
+  'otlp-endpoint': { type: 'string' },
   help: { type: 'boolean' },
 } as const;
 
@@ -52,6 +71,8 @@ export async function router(argv: readonly string[]): Promise<void> {
     slmModelPath: required(values, 'slm-model-path'),
     llmModelPath: required(values, 'llm-model-path'),
     ...sources(values, log),
+    client: clientSide(values),
+    tracer: tracer(values, process.env, log),
     log,
     metrics,
     host: values.host,
@@ -86,6 +107,34 @@ function sources(values: Flags, log: Logger): { readonly config: ConfigSource; r
     config: configFile(required(values, 'config'), (err) => log.warn({ err }, 'configuration file cannot be read')),
     endpoints: fixedEndpoints(values['llm-url'] ?? []),
   };
+}
+
+/** Who may come in, and over what. */
+function clientSide(values: Flags): NonNullable<RouterOptions['client']> {
+  const { 'api-keys': apiKeysPath, 'tls-cert': certPath, 'tls-key': keyPath } = values;
+  if ((certPath === undefined) !== (keyPath === undefined)) throw new Error('--tls-cert and --tls-key go together: give both or none');
+  return {
+    ...(apiKeysPath !== undefined && { apiKeysPath }),
+    ...(certPath !== undefined && keyPath !== undefined && { tls: { certPath, keyPath } }),
+  };
+}
+
+/** Where traces go: OpenTelemetry's own variables name the receiver, what it wants to be told with each batch, and this service. */
+function tracer(values: Flags, environment: NodeJS.ProcessEnv, log: Logger): Tracer {
+  const endpoint = values['otlp-endpoint'] ?? environment['OTEL_EXPORTER_OTLP_ENDPOINT'];
+  if (endpoint === undefined || endpoint === '') return noTracer;
+  if (!URL.canParse(endpoint)) throw new Error(`--otlp-endpoint must be a URL, not "${endpoint}"`);
+  const headers = pairs(environment['OTEL_EXPORTER_OTLP_HEADERS']);
+  const resource = { 'service.name': environment['OTEL_SERVICE_NAME'] ?? 'r2r-router', ...pairs(environment['OTEL_RESOURCE_ATTRIBUTES']) };
+  return new OtlpTracer({ endpoint, headers, resource, log });
+}
+
+/** `a=1,b=2`, with values % escaped, as OpenTelemetry's variables have it. */
+function pairs(text = ''): Readonly<Record<string, string>> {
+  const entries = text.split(',').map((pair) => pair.split('='));
+  return Object.fromEntries(
+    entries.flatMap(([name = '', ...value]) => (name.trim() === '' ? [] : [[name.trim(), decodeURIComponent(value.join('=').trim())]])),
+  );
 }
 
 function parseFlags(argv: readonly string[]) {

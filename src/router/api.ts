@@ -108,6 +108,7 @@ function bodyReader(limit: () => number): RequestHandler {
 function countRequests({ metrics }: ApiOptions): RequestHandler {
   return (_, response, next) => {
     metrics.requestStarted();
+    response.locals['arrivedMs'] = performance.now();
     response.once('close', () => metrics.requestEnded(response.writableFinished ? response.statusCode : 499));
     next();
   };

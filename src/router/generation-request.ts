@@ -1,4 +1,4 @@
-import type { StrategyName } from '../api/strategies.ts';
+import type { StrategyName, StrategyOptions } from '../api/strategies.ts';
 import type { ChatMessage } from '../model/tokenizer.ts';
 import type { Sampling } from './sampler.ts';
 
@@ -25,6 +25,8 @@ export interface GenerationRequest {
   readonly topLogprobs: number | undefined;
   readonly strategy: StrategyName | undefined;
   readonly threshold: number | undefined;
+  /** Of the strategy. */
+  readonly options: StrategyOptions | undefined;
   /** Tell each token's text and source. */
   readonly listTokens: boolean;
   /** Leave the reasoning and its tags in the content. */

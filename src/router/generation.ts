@@ -1,23 +1,20 @@
-import { defaultEntropyThreshold, type StrategyName } from '../api/strategies.ts';
 import type { RouterConfig } from '../api/router-config.ts';
 import type { TopLogprobs } from '../sglang/index.ts';
 import { AnswerText } from './answer-text.ts';
 import { Conversation } from './conversation.ts';
-import { entropy } from './entropy.ts';
-import { ApiError } from './errors.ts';
 import type { GenerationRequest } from './generation-request.ts';
 import type { LlmPool } from './llm-pool.ts';
 import { merged } from './merged.ts';
 import type { LoopObserver } from './observer.ts';
 import { tooLong, type Prompt, type PromptModel } from './prompt.ts';
+import { routingOf, type Loaded } from './routing.ts';
 import { samplerOf } from './sampler.ts';
-import { noSignals, type Scorer } from './scoring/signals.ts';
+import type { Scorer, SignalName } from './scoring/signals.ts';
 import type { Slm } from './slm.ts';
-import { scoredLogprobs, type Strategy } from './strategy.ts';
 import { routedTokens, type LoopInput } from './token-loop.ts';
 import type { EmittedToken, LoopEnd, TokenSource } from './token.ts';
 
-/** What a generation works with; lives as long as the router. */
+/** What a generation works with: what is in force when its request comes. */
 export interface Serving extends PromptModel {
   /** End tokens of both models. */
   readonly endIds: ReadonlySet<number>;
@@ -28,6 +25,10 @@ export interface Serving extends PromptModel {
   readonly slm: Slm;
   readonly pool: LlmPool;
   readonly observer: LoopObserver;
+  /** What the bundle in force brings. */
+  readonly loaded: Loaded;
+  /** @throws ScoringError for signals that are not in `loaded` */
+  readonly scorerFor: (signals: readonly SignalName[]) => Scorer;
 }
 
 export interface TokenPiece {
@@ -49,24 +50,10 @@ export interface GenerationStep {
   readonly end?: GenerationEnd;
 }
 
-export interface Routing {
-  readonly strategy: StrategyName;
-  readonly threshold: number | undefined;
-}
-
 export interface GenerationEnd {
   readonly finish: LoopEnd;
   /** Tokens that were part of the reasoning, tags included. */
   readonly reasoningTokens: number;
-}
-
-/** What decides for this request: its own wishes, else the configuration. */
-export function routingOf(request: Pick<GenerationRequest, 'strategy' | 'threshold'>, config: RouterConfig): Routing {
-  const strategy = request.strategy ?? config.strategy;
-  if (strategy === 'entropy') return { strategy, threshold: request.threshold ?? config.threshold ?? defaultEntropyThreshold };
-  if (request.threshold !== undefined)
-    throw new ApiError('invalid_value', `r2r.threshold applies to strategy entropy, not to ${strategy}`, { param: 'r2r.threshold' });
-  return { strategy, threshold: undefined };
 }
 
 /**
@@ -86,7 +73,8 @@ export async function* generate(
   const contextLength = serving.contextLength();
   const room = contextLength - prompt.ids.length;
   if (room < 1) throw tooLong(`${prompt.ids.length}`, prompt.field, contextLength);
-  const { strategy, scorer } = deciding(routingOf(request, config));
+  const { name, strategy, signals } = routingOf(request, config, serving.loaded);
+  const scorer = serving.scorerFor(signals);
   // Ends what is still under way for this request (a prime nobody needed, another choice) when it is over.
   const over = new AbortController();
   const either = AbortSignal.any([signal, over.signal]);
@@ -99,7 +87,8 @@ export async function* generate(
   });
   const keepTop = request.topLogprobs !== undefined;
   const samplers = Array.from({ length: request.choices }, (_, choice) => samplerOf({ ...request.sampling, choice }, serving.validIds));
-  if (strategy !== 'llm' && strategy.signals.length > 0) {
+  // With strategy llm its own first call reads the prompt.
+  if (name !== 'slm' && name !== 'llm') {
     const topLogprobs = Math.max(samplers[0]?.topLogprobs ?? 0, keepTop ? scorer.topLogprobs || 20 : 0);
     llm.prime(prompt.ids, topLogprobs, either);
   }
@@ -155,28 +144,6 @@ async function* oneChoice(choice: number, input: LoopInput, text: AnswerText): A
   } finally {
     await loop.return('stop');
   }
-}
-
-const entropyScorer: Scorer = {
-  topLogprobs: scoredLogprobs,
-  hiddenStates: false,
-  score: (rows) => Promise.resolve(rows.map(({ top }) => ({ ...noSignals, entropy: top ? entropy(top) : Number.NaN }))),
-};
-
-const noScorer: Scorer = { topLogprobs: 0, hiddenStates: false, score: (rows) => Promise.resolve(rows.map(() => noSignals)) };
-
-function deciding({ strategy, threshold = 0 }: Routing): { readonly strategy: Strategy | 'llm'; readonly scorer: Scorer } {
-  if (strategy === 'llm') return { strategy, scorer: noScorer };
-  if (strategy === 'slm')
-    return { strategy: { signals: [], initial: undefined, decide: (state) => ({ state, divergent: false }) }, scorer: noScorer };
-  return {
-    strategy: {
-      signals: ['entropy'],
-      initial: undefined,
-      decide: (state, { signals }) => ({ state, divergent: !(signals.entropy < threshold) }),
-    },
-    scorer: entropyScorer,
-  };
 }
 
 /** Text of a block's tokens. What comes behind a complete stop string was never emitted, as if tokens had come one by one. */

@@ -3,3 +3,5 @@ export type { LlmEndpoint } from './llm-pool.ts';
 export type { Log } from './log.ts';
 export { startRouter, type RouterOptions, type RunningRouter } from './router.ts';
 export { configFile, fixedConfig, fixedEndpoints, type ConfigSource, type EndpointSource, type Unsubscribe } from './sources.ts';
+export { OtlpTracer, type OtlpTracerOptions } from './tracing/otlp-tracer.ts';
+export { noTracer, type Tracer } from './tracing/tracer.ts';

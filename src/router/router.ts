@@ -1,21 +1,26 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { routerDefaults } from '../api/router-config.ts';
+import { routerDefaults, type RouterConfig } from '../api/router-config.ts';
 import type { RouterStatus } from '../api/router-status.ts';
 import { loadTokenizer } from '../model/tokenizer-folder.ts';
 import { SglangClient } from '../sglang/index.ts';
 import { adminApi } from './admin.ts';
+import { alarms } from './alarms.ts';
+import { llmRatio } from './api/answer.ts';
 import { startApiServer, type ApiServerOptions } from './api/api-server.ts';
 import { ApiError } from './errors.ts';
 import type { Serving } from './generation.ts';
 import { Listening } from './listening.ts';
-import { readConfig, type ConfigInForce } from './live-config.ts';
+import { LiveRouting, type LoadNetwork } from './live-routing.ts';
 import { LlmLoads } from './llm-loads.ts';
 import { LlmPool, type LlmEndpoint } from './llm-pool.ts';
+import { LlmPace } from './llm-pace.ts';
 import type { Log } from './log.ts';
 import { RouterMetrics } from './metrics.ts';
 import { readModelFacts } from './model-folder.ts';
 import { promptModel } from './prompt.ts';
 import { readiness, type Readiness } from './readiness.ts';
+import { probe } from './probe.ts';
+import { routingOf } from './routing.ts';
 import { Slm } from './slm.ts';
 import { SlmWatch } from './slm-watch.ts';
 import type { ConfigSource, EndpointSource } from './sources.ts';
@@ -45,6 +50,8 @@ export interface RouterOptions {
   readonly drainTimeoutMs?: number;
   /** How often the LLM replicas' load is read. @default 5_000 */
   readonly loadEveryMs?: number;
+  /** How router networks are had. @default there are none: a configuration with a checkpoint is refused */
+  readonly loadNetwork?: LoadNetwork;
   /** API keys, TLS and how long clients may take to send. */
   readonly client?: Pick<ApiServerOptions, 'apiKeysPath' | 'tls' | 'timeouts'>;
   /** @default none */
@@ -94,7 +101,8 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
   });
   const loads = new LlmLoads(pool, options.loadEveryMs ?? 5_000);
   metrics.publishEndpoints(pool, loads);
-  const serving: Serving = {
+  const pace = new LlmPace(pool);
+  const common = {
     ...promptModel(slmTokenizer),
     endIds,
     validIds,
@@ -104,19 +112,16 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
     contextLength: () => Math.min(watch.contextLength ?? slmFacts.maxPositions, pool.contextLength ?? llmFacts.maxPositions),
   };
 
-  let inForce: ConfigInForce | undefined;
   let endpoints: readonly LlmEndpoint[] = [];
-  const updatePool = (): void => pool.update(endpoints, inForce?.config.drainingPodUIDs ?? []);
-  const unsubscribeConfig = options.config.subscribe((text) => {
-    try {
-      inForce = readConfig(text);
-      log.info({ digest: inForce.digest, config: inForce.config }, 'configuration in force');
-      updatePool();
-    } catch (err) {
-      metrics.configRefused();
-      log.error({ err, digestInForce: inForce?.digest }, 'configuration refused; the one before stays in force');
-    }
+  const updatePool = (): void => pool.update(endpoints, live.current?.config.drainingPodUIDs ?? []);
+  const live = new LiveRouting({
+    load: options.loadNetwork ?? noNetworks,
+    log,
+    onRefused: () => metrics.configRefused(),
+    onChange: updatePool,
   });
+  metrics.publishScoring(() => live.scoring);
+  const unsubscribeConfig = options.config.subscribe((text) => live.take(text));
   const unsubscribeEndpoints = options.endpoints.subscribe((list) => {
     if (JSON.stringify(list) !== JSON.stringify(endpoints)) log.info({ endpoints: list }, 'LLM endpoints');
     endpoints = list;
@@ -127,24 +132,41 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
   const state = (): Readiness =>
     readiness({
       stopping: stopping !== undefined,
-      config: inForce?.config,
+      config: live.current?.config,
+      network: live.waitingFor,
       slmReady: watch.ready,
       llmAvailable: pool.available,
       llmEverAvailable: pool.everAvailable,
       upMs: now() - startedAt,
     });
+  const servingNow = (): { readonly serving: Serving; readonly config: RouterConfig } => {
+    const { current } = live;
+    // The SLM may have stumbled for a moment: requests are tried nevertheless once it was up.
+    if (!current || !watch.everReady)
+      throw new ApiError('not_ready', `this router is still waiting for ${state().waitingFor.join(', ')}; try again soon`);
+    const { config, network } = current;
+    return { serving: { ...common, loaded: network.loaded, scorerFor: (signals) => network.scorerFor(signals) }, config };
+  };
   const status = (): RouterStatus => ({
-    configDigest: inForce?.digest ?? '',
-    strategy: inForce?.config.strategy ?? '',
-    ...(inForce?.config.threshold !== undefined && { threshold: inForce.config.threshold }),
-    alarms: [],
+    configDigest: live.digest,
+    ...routingStatus(live),
+    alarms: [
+      ...alarms({
+        routedMs: metrics.routingPace.msPerToken,
+        llmStepMs: pace.stepMs,
+        llmRatio: llmRatio(metrics.window.recent.tokens),
+        spread: live.scoring?.stats().spread,
+      }),
+    ],
     waitingFor: [...state().waitingFor],
+    llmCalls: { started: metrics.llmCallsStarted, wasted: metrics.wastedConsultations },
     inFlight: metrics.requestsInFlight,
     tokensTotal: metrics.window.total,
     window: metrics.window.recent,
     parameters: {
       ...(slmFacts.parameters !== undefined && { slm: slmFacts.parameters }),
       ...(llmFacts.parameters !== undefined && { llm: llmFacts.parameters }),
+      ...(live.scoring && { router: live.scoring.manifest.parameters }),
     },
     llmEndpoints: pool.replicas.map(({ endpoint, engine, draining, available }) => ({
       ...(endpoint.podUID !== undefined && { podUID: endpoint.podUID }),
@@ -159,23 +181,30 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
     ...options.client,
     host: options.host ?? '0.0.0.0',
     port: options.port ?? 8000,
-    promptModel: serving,
+    promptModel: common,
     modelPath: options.slmModelPath,
-    admissionLimits: () => inForce?.config.limits ?? routerDefaults.limits,
+    admissionLimits: () => live.current?.config.limits ?? routerDefaults.limits,
     readiness: state,
     stopping: () => stopping !== undefined,
     metrics,
     tracer: options.tracer ?? noTracer,
     log,
-    serving: () => {
-      // The SLM may have stumbled for a moment: requests are tried nevertheless once it was up.
-      if (!inForce || !watch.everReady)
-        throw new ApiError('not_ready', `this router is still waiting for ${state().waitingFor.join(', ')}; try again soon`);
-      return { serving, config: inForce.config };
-    },
+    serving: servingNow,
   });
   const admin = await Listening.on(
-    adminApi({ registry: metrics.registry, status, readiness: state }),
+    adminApi({
+      registry: metrics.registry,
+      status,
+      readiness: state,
+      probe: async (viaLLM, signal) => {
+        try {
+          const { serving, config } = servingNow();
+          return await probe(serving, config, viaLLM, signal);
+        } catch (error) {
+          return { ok: false, message: error instanceof Error ? error.message : String(error) };
+        }
+      },
+    }),
     options.adminHost ?? '0.0.0.0',
     options.adminPort ?? 9090,
   );
@@ -190,9 +219,21 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
     unsubscribeEndpoints();
     watch.stop();
     loads.stop();
-    await Promise.all([pool.close(), slmClient.destroy(), admin.close(1_000)]);
+    pace.stop();
+    await Promise.all([live.close(), pool.close(), slmClient.destroy(), admin.close(1_000)]);
     log.info({}, 'router stopped');
     return whole;
   };
   return { url: api.url, adminUrl: admin.url, readiness: state, status, stop: () => (stopping ??= stop()) };
 }
+
+/** Strategy, threshold and network as they decide for a request without wishes of its own. */
+function routingStatus(live: LiveRouting): Pick<RouterStatus, 'strategy' | 'threshold' | 'lookahead' | 'bundle'> {
+  const { current, bundle } = live;
+  if (!current) return { strategy: '', ...(bundle && { bundle }) };
+  const { config, network } = current;
+  const { name, threshold } = routingOf({}, config, network.loaded);
+  return { strategy: name, ...(threshold !== undefined && { threshold }), lookahead: config.lookahead, ...(bundle && { bundle }) };
+}
+
+const noNetworks: LoadNetwork = () => Promise.reject(new Error('this router was started without a way to load router networks'));

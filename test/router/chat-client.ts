@@ -38,6 +38,17 @@ export interface Chunk extends Extension {
   readonly error?: { readonly message: string; readonly type: string; readonly param: string | null; readonly code: string };
 }
 
+/** The body of an error answer. */
+export interface Refusal {
+  readonly error: {
+    readonly message: string;
+    readonly type: string;
+    readonly param: string | null;
+    readonly code: string;
+    readonly request_id: string;
+  };
+}
+
 export const ask = { model: 'pair', messages: [{ role: 'user', content: 'say it' }] };
 
 export function post(

@@ -1,12 +1,8 @@
 import assert from 'node:assert/strict';
 import { routerDefaults } from '../../src/api/router-config.ts';
 import { routerStatusSchema } from '../../src/api/router-status.ts';
-import { ask, complete, post, streamed } from './chat-client.ts';
+import { ask, complete, post, streamed, type Refusal } from './chat-client.ts';
 import { readyStage, say, type Stage } from './stage.ts';
-
-interface Refusal {
-  readonly error: { readonly message: string; readonly type: string; readonly param: string | null; readonly code: string };
-}
 
 describe('requests that are refused', function () {
   this.timeout(60_000);

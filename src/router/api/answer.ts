@@ -1,5 +1,6 @@
 import type { Tokenizer } from '../../model/tokenizer.ts';
-import type { GenerationEnd, GenerationStep, Routing, TokenPiece } from '../generation.ts';
+import type { GenerationEnd, GenerationStep, TokenPiece } from '../generation.ts';
+import type { Routing } from '../routing.ts';
 import { tokenSources, type TokenSource } from '../token.ts';
 import { characters } from './logprobs.ts';
 import type { Prepared } from './preparation.ts';
@@ -83,7 +84,7 @@ export function extension({ routing, request }: AnswerContext, counts: TokenCoun
   return {
     llm_ratio: llmRatio(counts),
     r2r: {
-      strategy: routing.strategy,
+      strategy: routing.name,
       ...(routing.threshold !== undefined && { threshold: routing.threshold }),
       ...(request.sampling.temperature > 0 && { seed: request.sampling.seed }),
       token_counts: counts,

@@ -2,9 +2,10 @@ import { randomInt } from 'node:crypto';
 import type { Request, RequestHandler, Response } from 'express';
 import type { RouterConfig } from '../../api/router-config.ts';
 import { ApiError } from '../errors.ts';
-import { generate, routingOf, type GenerationStep, type Serving } from '../generation.ts';
+import { generate, type GenerationStep, type Serving } from '../generation.ts';
 import { merged } from '../merged.ts';
 import type { RouterMetrics } from '../metrics.ts';
+import { routingOf } from '../routing.ts';
 import { tokenSources } from '../token.ts';
 import type { Tracer } from '../tracing/tracer.ts';
 import type { Admission } from './admission.ts';
@@ -28,14 +29,15 @@ export interface AnsweringOptions {
 const writers = { chat: chatWriter, completions: completionsWriter, generate: generateWriter } as const;
 const idPrefixes = { chat: 'chatcmpl-', completions: 'cmpl-', generate: '' } as const;
 
-/** Answers requests of one route, streaming and not. Their bodies have been read. */
+/** Answers requests of one route, streaming and not. Their bodies have been read; `response.locals.arrivedMs` says when they came. */
 export function answerHandler(route: Route, options: AnsweringOptions): RequestHandler {
   return async (httpRequest: Request, response: Response) => {
+    const { arrivedMs } = response.locals as { readonly arrivedMs: number };
     const { serving, config } = options.serving();
     const requestId = response.getHeader('x-request-id')?.toString() ?? '';
     const { maxChoices, requestTimeoutSeconds } = config.limits;
     const span = options.tracer.start(route, httpRequest.get('traceparent'), { 'r2r.request_id': requestId });
-    using life = new RequestLife(response, requestTimeoutSeconds);
+    using life = new RequestLife(response, arrivedMs, requestTimeoutSeconds);
     try {
       const prepared = await span.during('prompt', () =>
         options.preparer.prepare(route, httpRequest.body as Uint8Array, {
@@ -52,7 +54,7 @@ export function answerHandler(route: Route, options: AnsweringOptions): RequestH
         const context: AnswerContext = {
           head: { id: idPrefixes[route] + requestId, created: Math.floor(Date.now() / 1000), model: config.modelName },
           request: prepared,
-          routing: routingOf(prepared, config),
+          routing: routingOf(prepared, config, serving.loaded),
           tokenizer: serving.tokenizer,
           endIds: serving.endIds,
         };
@@ -73,7 +75,7 @@ export function answerHandler(route: Route, options: AnsweringOptions): RequestH
           'gen_ai.request.temperature': prepared.sampling.temperature,
           'gen_ai.usage.input_tokens': prepared.prompts.reduce((total, { ids }) => total + ids.length, 0),
           'gen_ai.usage.output_tokens': counts.slm + counts.llm + counts.fallback,
-          'r2r.strategy': context.routing.strategy,
+          'r2r.strategy': context.routing.name,
           'r2r.llm_ratio': llmRatio(counts),
           'r2r.tokens.fallback': counts.fallback,
         });
@@ -96,7 +98,8 @@ class RequestLife implements Disposable {
   readonly #timer: NodeJS.Timeout;
   #reason: Error | undefined;
 
-  constructor(response: Response, timeoutSeconds: number) {
+  /** @param arrivedMs of performance.now's clock */
+  constructor(response: Response, arrivedMs: number, timeoutSeconds: number) {
     const leave = (): void => {
       if (!response.writableFinished) this.#cut(new DOMException('the client left', 'AbortError'));
     };
@@ -105,7 +108,8 @@ class RequestLife implements Disposable {
     const timeout = (): void =>
       this.#cut(new ApiError('request_timeout', `the answer was not complete after ${timeoutSeconds} s, which is all a request gets`));
     // Longer ones than this would overflow Node's timers, and are no limit anyway.
-    this.#timer = setTimeout(timeout, Math.min(timeoutSeconds * 1000, 2 ** 31 - 1)).unref();
+    const leftMs = timeoutSeconds * 1000 - (performance.now() - arrivedMs);
+    this.#timer = setTimeout(timeout, Math.min(Math.max(0, leftMs), 2 ** 31 - 1)).unref();
   }
 
   get signal(): AbortSignal {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { strategies } from '../../api/strategies.ts';
+import { strategies, strategyOptionsSchema } from '../../api/strategies.ts';
 import { ApiError } from '../errors.ts';
 import type { GenerationRequest } from '../generation-request.ts';
 
@@ -8,10 +8,12 @@ export const nullish = <T extends z.ZodType>(type: T): z.ZodOptional<z.ZodNullab
 
 export const stopField = nullish(z.union([z.string().min(1).max(256), z.array(z.string().min(1).max(256)).max(16)]));
 
-const r2rField = nullish(
+/** Our own field: how this request is routed, and what is told of it. */
+export const r2rField = nullish(
   z.object({
     strategy: z.enum(strategies).optional(),
     threshold: z.number().min(0).optional(),
+    options: strategyOptionsSchema.optional(),
     tokens: z.boolean().optional(),
     inline_reasoning: z.boolean().optional(),
   }),
@@ -139,12 +141,11 @@ export function commonOf(fields: CommonFields, randomSeed: number) {
   };
 }
 
-export { r2rField };
-
 export function routingFields(r2r: z.infer<typeof r2rField>) {
   return {
     strategy: r2r?.strategy,
     threshold: r2r?.threshold,
+    options: r2r?.options,
     listTokens: r2r?.tokens ?? false,
     inlineReasoning: r2r?.inline_reasoning ?? false,
   };
