@@ -17,7 +17,7 @@ export interface RouterAddition {
 export function endpointAdditions({ auth, tls, tracing }: EndpointSpec): readonly RouterAddition[] {
   return [
     ...(auth
-      ? [secretAddition('api-keys', secretFolders.apiKeys, { secretName: auth.secretName }, ['--api-keys-folder', secretFolders.apiKeys])]
+      ? [secretAddition('api-keys', secretFolders.apiKeys, { secretName: auth.secretName }, ['--api-keys', secretFolders.apiKeys])]
       : []),
     ...(tls
       ? [

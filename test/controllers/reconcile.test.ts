@@ -1,6 +1,6 @@
 /** The controller against a real API server. There is no kubelet here: pods never start, and a test plays the Deployment controller's part. */
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,6 +11,7 @@ import { findCondition } from '../../src/api/conditions.ts';
 import type { R2RDeployment } from '../../src/api/r2rdeployment.ts';
 import { r2rDeployments } from '../../src/controllers/caches.ts';
 import { addR2RDeploymentController } from '../../src/controllers/r2rdeployment-controller.ts';
+import type { RouterStatus } from '../../src/api/router-status.ts';
 import type { RouterClient } from '../../src/controllers/router-client.ts';
 import {
   EventRecorder,
@@ -21,6 +22,7 @@ import {
   customResourceDefinitions,
   deployments,
   namespaces,
+  pods,
   serviceAccounts,
   services,
   silentLogger,
@@ -29,9 +31,10 @@ import type { Live, Manifest, ResourceType } from '../../src/kube/index.ts';
 import { controlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/progress.ts';
 
-/** No router runs here, so none answers. */
-const noRouters: RouterClient = {
-  status: () => Promise.resolve(undefined),
+/** No router runs here; a test may say what one would answer. */
+let routerAnswer: RouterStatus | undefined;
+const routers: RouterClient = {
+  status: () => Promise.resolve(routerAnswer),
   probe: () => Promise.resolve('no router'),
   close: () => Promise.resolve(),
 };
@@ -60,7 +63,7 @@ describe('the R2RDeployment controller on a real API server', function () {
     addR2RDeploymentController(manager, {
       client: operator,
       recorder: new EventRecorder(admin, { controller: 'r2r.dev/operator', instance: 'test' }),
-      routers: noRouters,
+      routers,
       render: { routerImage: 'registry.example/router:1', operatorNamespace: 'r2r-system' },
       logger: silentLogger,
       metrics,
@@ -71,6 +74,7 @@ describe('the R2RDeployment controller on a real API server', function () {
   });
 
   beforeEach(async () => {
+    routerAnswer = undefined;
     namespace = `controller-${randomBytes(4).toString('hex')}`;
     await admin.create(namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
   });
@@ -182,6 +186,76 @@ describe('the R2RDeployment controller on a real API server', function () {
       return map.data?.['router.json']?.includes('"threshold":0.9');
     });
     assert.equal((await admin.get(deployments, slm)).metadata.generation, before.metadata.generation);
+  });
+
+  /** A ready SLM pod of the target, as the Deployment would make it. There is no kubelet: its status is what we write. */
+  const makePod = async (): Promise<{ namespace: string; name: string }> => {
+    const slm = { namespace, name: `${name}-${await revision()}-slm` };
+    const { spec } = await until('the SLM Deployment', 30_000, () => admin.find(deployments, slm));
+    const pod = { namespace, name: `pod-${randomBytes(4).toString('hex')}` };
+    await admin.create(pods, {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { ...pod, labels: spec?.template.metadata?.labels },
+      // no node takes it, and no controller owns it
+      spec: { ...spec?.template.spec, serviceAccountName: 'default', nodeSelector: { 'r2r.dev/none': 'here' } },
+    });
+    const running = { ready: true, restartCount: 0, image: 'i', imageID: 'i', state: { running: {} } };
+    const status = {
+      podIP: '192.0.2.1',
+      conditions: [{ type: 'Ready', status: 'True' }],
+      containerStatuses: [{ name: 'router', ...running }],
+    };
+    await admin.patch(pods, pod, { status }, { subresource: 'status' });
+    return pod;
+  };
+
+  it('leads both ports of the endpoint to pods while TLS is being switched on, and one when the last plain pod is gone', async () => {
+    await admin.create(r2rDeployments, example());
+    const plain = await makePod();
+    const servicePorts = async (): Promise<string> =>
+      ((await admin.find(services, { namespace, name }))?.spec?.ports ?? []).map(({ port, targetPort }) => `${port} ${targetPort}`).join();
+    await until('port 80', 30_000, async () => (await servicePorts()) === '80 http');
+    await admin.patch(r2rDeployments, { namespace, name }, { spec: { api: { tls: { secretName: 'certificate' } } } });
+    await until('both ports', 10_000, async () => (await servicePorts()) === '80 http,443 https');
+    await until('the endpoint that answers', 10_000, async () => (await read()).status?.observedGeneration === 2);
+    assert.equal((await read()).status?.endpoint, `http://${name}.${namespace}.svc`);
+    const secure = await makePod();
+    await until('the endpoint of the spec', 10_000, async () => (await read()).status?.endpoint === `https://${name}.${namespace}.svc`);
+    await admin.delete(pods, plain, { gracePeriodSeconds: 0 });
+    await until('port 443 alone', 10_000, async () => (await servicePorts()) === '443 https');
+    await admin.delete(pods, secure, { gracePeriodSeconds: 0 });
+  });
+
+  it("writes the router network's bundle, its refusal and whether routing pays as the CRD takes them", async () => {
+    const none = { slm: 0, llm: 0, fallback: 0 };
+    await admin.create(r2rDeployments, example());
+    const target = await revision();
+    const map = { namespace, name: `${name}-${target}-router` };
+    const config = await until('the configuration', 30_000, async () => (await admin.find(configMaps, map))?.data?.['router.json']);
+    routerAnswer = {
+      configDigest: createHash('sha256').update(config).digest('hex'),
+      strategy: 'neural',
+      threshold: 0.406,
+      bundle: { state: 'Refused', message: 'trained for another SLM', digest: 'ab', precision: 'int8' },
+      alarms: [{ reason: 'SlowerThanLLM', message: '60% of the tokens come from the LLM' }],
+      waitingFor: [],
+      inFlight: 0,
+      tokensTotal: none,
+      window: { seconds: 60, tokens: none, tokensPerSecond: 0 },
+      parameters: {},
+      llmEndpoints: [],
+    };
+    const pod = await makePod();
+    const status = await until('the bundle in the status', 20_000, async () => {
+      const found = (await read()).status;
+      return found?.router?.bundle && found;
+    });
+    assert.deepEqual(status.router?.bundle, { digest: 'ab', precision: 'int8' });
+    assert.equal(status.router?.threshold, 0.406);
+    assert.equal(findCondition(status.conditions, 'RouterReady')?.reason, 'BundleRefused');
+    assert.equal(findCondition(status.conditions, 'RoutingBeneficial')?.reason, 'SlowerThanLLM');
+    await admin.delete(pods, pod, { gracePeriodSeconds: 0 });
   });
 
   it('never takes over a Service that is not its own, says so, and goes on when it is gone', async () => {

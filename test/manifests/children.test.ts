@@ -158,14 +158,14 @@ describe('the router container', () => {
     ]);
     assert.deepEqual(mounts(initContainers!), []);
     const { args } = containers[0]!;
-    assert.equal(flag(args, '--api-keys-folder'), '/etc/r2r/api-keys');
+    assert.equal(flag(args, '--api-keys'), '/etc/r2r/api-keys');
     assert.deepEqual([flag(args, '--tls-cert'), flag(args, '--tls-key')], ['/etc/r2r/tls/tls.crt', '/etc/r2r/tls/tls.key']);
     assert.equal(flag(args, '--hf-token-file'), '/etc/r2r/hub-token/token');
   });
 
   it('has none of these arguments when nothing asks for them', () => {
     const { args } = router({});
-    for (const name of ['--api-keys-folder', '--tls-cert', '--tls-key', '--otlp-endpoint', '--hf-token-file'])
+    for (const name of ['--api-keys', '--tls-cert', '--tls-key', '--otlp-endpoint', '--hf-token-file'])
       assert.ok(!args.includes(name));
   });
 
