@@ -252,7 +252,7 @@ describe('the R2RDeployment controller on a real API server', function () {
       return found?.router?.bundle && found;
     });
     assert.deepEqual(status.router?.bundle, { digest: 'ab', precision: 'int8' });
-    assert.equal(status.router?.threshold, 0.406);
+    assert.equal(status.router.threshold, 0.406);
     assert.equal(findCondition(status.conditions, 'RouterReady')?.reason, 'BundleRefused');
     assert.equal(findCondition(status.conditions, 'RoutingBeneficial')?.reason, 'SlowerThanLLM');
     await admin.delete(pods, pod, { gracePeriodSeconds: 0 });
