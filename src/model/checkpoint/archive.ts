@@ -63,7 +63,7 @@ function named(path: string, directory: readonly DirectoryEntry[]): Map<string, 
 /** Bytes of the signed data descriptor after an entry's data; its sizes have 8 bytes where the entry has a zip64 field. */
 async function descriptorBytes(file: CheckpointFile, entry: DirectoryEntry, dataEnd: number, space: number): Promise<number> {
   if ((entry.flags & hasDescriptor) === 0) return 0;
-  const bytes = await file.read(dataEnd, Math.min(24, space));
+  const bytes = await file.peek(dataEnd, Math.min(24, space));
   const is = (length: number, size: () => number, packed: () => number) =>
     bytes.length >= length &&
     bytes.readUInt32LE(0) === 0x08074b50 &&
@@ -94,7 +94,7 @@ async function locate(file: CheckpointFile, name: string, entry: DirectoryEntry,
     );
   const room = end - entry.headerOffset;
   if (room < localHeaderBytes + entry.nameBytes.length + entry.size) throw disagrees('its place: it overlaps with what follows');
-  const header = await file.read(entry.headerOffset, localHeaderBytes + entry.nameBytes.length);
+  const header = await file.peek(entry.headerOffset, localHeaderBytes + entry.nameBytes.length);
   if (header.readUInt32LE(0) !== 0x04034b50) throw disagrees('its place: there is no header');
   if (header.readUInt16LE(6) !== entry.flags) throw disagrees('its flags');
   if (header.readUInt16LE(8) !== entry.method) throw disagrees('its compression');

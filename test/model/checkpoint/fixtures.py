@@ -4,7 +4,7 @@
   python fixtures.py fixtures/torch-2   # with torch 2.x
 
 Every file comes from the real torch.save (or torch.jit.save). `expected.json` holds the values: tensors as float32, base64, by torch's own
-conversion. The files are committed, so that the tests need no torch.
+conversion; format it with prettier. The files are committed, so that the tests need no torch.
 """
 
 import base64
