@@ -32,6 +32,11 @@ export class Decoder {
     this.#threads = Array.from({ length: threads }, () => undefined);
   }
 
+  /** Starts the threads ahead of the first large answer, which would otherwise wait some 50 ms for one. */
+  start(): void {
+    if (!this.#closed) for (const index of this.#threads.keys()) this.#threads[index] ??= new DecodeThread();
+  }
+
   /**
    * @param bytes is handed over when it is large, and unusable afterwards
    * @throws EngineError `malformed`, `aborted`, or `decoder_failed` when the thread died of this answer or of one beside it

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { EngineError, SglangClient } from '../../src/sglang/index.ts';
+import { EngineError, SequenceJson, SglangClient } from '../../src/sglang/index.ts';
 import { bodyText, recording } from './recordings.ts';
 
 type Handler = (request: IncomingMessage & { readonly text: string }, response: ServerResponse) => void;
@@ -77,6 +77,43 @@ describe('the SGLang client', function () {
     assert.deepEqual(await client.load(), { runningRequests: 0, queuedRequests: 0, tokenUsage: 0 });
     assert.equal(await client.health(), true);
     assert.equal(await client.ready(), false, 'a server without /ready is not ready');
+  });
+
+  it('reads large answers in a thread, small ones in place, and says where the time went', async () => {
+    const width = 1536;
+    const rids: unknown[] = [];
+    const client = await serve((request, response) => {
+      const { rid, input_ids, sampling_params } = JSON.parse(request.text) as {
+        rid: string;
+        input_ids: number[];
+        sampling_params: { max_new_tokens: number };
+      };
+      rids.push(input_ids);
+      const length = sampling_params.max_new_tokens;
+      const state = Array.from({ length: width }, (_, index) => index / 64);
+      const meta_info = {
+        id: rid,
+        finish_reason: { type: 'length', length },
+        prompt_tokens: input_ids.length,
+        completion_tokens: length,
+        cached_tokens: 1,
+        hidden_states: Array.from({ length }, (_, index) => (index === 0 ? [state, state] : state)),
+      };
+      response.end(JSON.stringify({ text: '', output_ids: Array.from({ length }, (_, index) => index), meta_info }));
+    });
+    const idsJson = SequenceJson.of(call.ids);
+    const large = await client.generate({ ...call, idsJson, maxNewTokens: 8, hiddenStates: true });
+    assert.deepEqual(rids, [call.ids]);
+    assert.deepEqual(
+      large.tokens.map(({ id, hidden }) => [id, hidden?.length, hidden?.[width - 1]]),
+      Array.from({ length: 8 }, (_, index) => [index, width, (width - 1) / 64]),
+    );
+    assert.ok(large.cost!.bytes > 8_192 && large.cost!.decodeMs > 0 && large.cost!.wireMs > 0);
+    const small = await client.generate({ ...call, maxNewTokens: 2 });
+    assert.deepEqual(
+      small.tokens.map(({ id }) => id),
+      [0, 1],
+    );
   });
 
   it('adds up the load of several ranks', async () => {
