@@ -1,6 +1,6 @@
 import express, { type Express } from 'express';
 import type { Registry } from 'prom-client';
-import type { RouterStatus } from '../api/router-status.ts';
+import { probeRequestSchema, type ProbeAnswer, type RouterStatus } from '../api/router-status.ts';
 import { probeRoutes } from './api.ts';
 import type { Readiness } from './readiness.ts';
 
@@ -8,10 +8,12 @@ export interface AdminOptions {
   readonly registry: Registry;
   readonly status: () => RouterStatus;
   readonly readiness: () => Readiness;
+  /** One token end to end. @param viaLLM supplied by the LLM; else by the SLM */
+  readonly probe: (viaLLM: boolean, signal: AbortSignal) => Promise<ProbeAnswer>;
 }
 
 /** The routes for the operator and for monitoring, on a port of their own. */
-export function adminApi({ registry, status, readiness }: AdminOptions): Express {
+export function adminApi({ registry, status, readiness, probe }: AdminOptions): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -21,5 +23,16 @@ export function adminApi({ registry, status, readiness }: AdminOptions): Express
     response.end(await registry.metrics());
   });
   app.get('/r2r/status', (_, response) => void response.json(status()));
+  app.post('/r2r/probe', express.json({ type: () => true, limit: 1024 }), async (request, response) => {
+    const body = probeRequestSchema.safeParse(request.body);
+    if (!body.success) {
+      response.status(400).json({ ok: false, message: 'the body must be {"viaLLM": true} or {"viaLLM": false}' } satisfies ProbeAnswer);
+      return;
+    }
+    const client = new AbortController();
+    response.once('close', () => client.abort());
+    const answer = await probe(body.data.viaLLM, client.signal);
+    response.status(answer.ok ? 200 : 503).json(answer);
+  });
   return app;
 }

@@ -1,6 +1,8 @@
 /** Weight that the past keeps when another call is observed. */
 const kept = 0.98;
 const usual = 0.5;
+/** A call that takes so many times what was expected met a stall, which says nothing about calls. */
+const stall = 3;
 
 /** Learns what a call to the SLM costs besides its decode steps: a line through (tokens, milliseconds) of the recent calls. */
 export class DraftCost {
@@ -11,6 +13,7 @@ export class DraftCost {
   #tokensMs = 0;
 
   observe(tokens: number, ms: number): void {
+    if (this.#weight > 8 && ms > (stall * this.#ms * Math.max(1, (tokens * this.#weight) / this.#tokens)) / this.#weight) return;
     this.#weight = kept * this.#weight + 1;
     this.#tokens = kept * this.#tokens + tokens;
     this.#ms = kept * this.#ms + ms;

@@ -3,6 +3,8 @@ import type { EngineLoad } from '../sglang/index.ts';
 import { llmRatio } from './api/answer.ts';
 import type { LlmPool } from './llm-pool.ts';
 import type { LlmCallOutcome, LoopObserver } from './observer.ts';
+import { RoutingPace } from './routing-pace.ts';
+import type { Scoring } from './scoring/index.ts';
 import { tokenSources, type TokenSource } from './token.ts';
 import { TokenWindow } from './token-window.ts';
 
@@ -26,7 +28,21 @@ export class RouterMetrics implements LoopObserver {
     ['kind'],
   );
   readonly #configErrors = this.#counter('config_errors_total', 'Configurations refused; the one before stays in force.');
+  readonly #consultations = this.#counter(
+    'llm_consultations_total',
+    'Divergent tokens put to the LLM: asked ahead of an earlier answer, and used.',
+    ['ahead', 'used'],
+  );
+  readonly #steps = this.#histogram(
+    'step_duration_seconds',
+    'Time of one step of the token loop: drafting a block, scoring it, asking the LLM.',
+    [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 5],
+    ['kind'],
+  );
+  readonly routingPace = new RoutingPace();
   #inFlight = 0;
+  #wasted = 0;
+  #started = 0;
 
   constructor(window = new TokenWindow()) {
     this.window = window;
@@ -65,12 +81,58 @@ export class RouterMetrics implements LoopObserver {
 
   llmCall(kind: 'prime' | 'token', outcome: LlmCallOutcome, seconds: number, promptTokens: number): void {
     this.#llmCalls.inc({ kind, outcome });
+    this.#started++;
     if (kind === 'prime') this.#primedTokens.inc(promptTokens);
     if (outcome === 'ok') this.#llmSeconds.observe({ kind }, seconds);
   }
 
+  consultation(ahead: boolean, used: boolean): void {
+    this.#consultations.inc({ ahead: String(ahead), used: String(used) });
+    if (!used) this.#wasted++;
+  }
+
+  step(kind: 'draft' | 'score' | 'consult', startedMs: number, endedMs: number): void {
+    this.#steps.observe({ kind }, (endedMs - startedMs) / 1000);
+  }
+
+  pace(tokens: number, ms: number): void {
+    this.routingPace.add(tokens, ms);
+  }
+
+  /** Answers of the LLM that were not used, because an earlier token turned out otherwise or the answer had ended. */
+  get wastedConsultations(): number {
+    return this.#wasted;
+  }
+
+  get llmCallsStarted(): number {
+    return this.#started;
+  }
+
   configRefused(): void {
     this.#configErrors.inc();
+  }
+
+  /** Publishes what the router network in force has done since it was loaded. */
+  publishScoring(scoring: () => Scoring | undefined): void {
+    const read = (name: string, help: string, valueOf: (stats: ReturnType<Scoring['stats']>) => number | undefined): void =>
+      this.#gauge(`network_${name}`, help, (gauge) => {
+        const stats = scoring()?.stats();
+        const value = stats && valueOf(stats);
+        gauge.reset();
+        if (value !== undefined) gauge.set(value);
+      });
+    read('up', '1 while the router network can score.', ({ up }) => Number(up));
+    read('scored_rows', 'Rows scored since the bundle was loaded.', ({ rows }) => rows);
+    read('batches', 'Runs of the network since the bundle was loaded.', ({ batches }) => batches);
+    read('busy_seconds', 'Time the network was busy since the bundle was loaded.', ({ runMs }) => runMs / 1000);
+    read('waiting_rows', 'Rows waiting for the network.', ({ waitingRows }) => waitingRows);
+    read('failures', 'Threads of the network that were lost.', ({ failures }) => failures);
+    read(
+      'logit_spread_max',
+      'Largest spread of the candidates for the constant of the raw logits, of the last rows.',
+      ({ spread }) => spread?.max,
+    );
+    read('logit_spread_wide_share', 'Share of the last rows whose spread is above 0.3.', ({ spread }) => spread?.share);
   }
 
   /** Publishes what is known of the LLM replicas: only routers may speak to them, so others learn their load here. */

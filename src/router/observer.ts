@@ -11,4 +11,6 @@ export interface LoopObserver {
   consultation?(ahead: boolean, used: boolean): void;
   /** A step of the loop ended, for traces and timing. */
   step?(kind: 'draft' | 'score' | 'consult', startedMs: number, endedMs: number, tokens: number): void;
+  /** Tokens were routed and emitted. @param ms since those before, without the time the client took to read */
+  pace?(tokens: number, ms: number): void;
 }

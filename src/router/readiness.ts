@@ -10,6 +10,8 @@ export interface Readiness {
 export interface ReadinessFacts {
   readonly stopping: boolean;
   readonly config: RouterConfig | undefined;
+  /** What keeps the router network from being in force, in words; undefined when nothing does. */
+  readonly network: string | undefined;
   readonly slmReady: boolean;
   readonly llmAvailable: boolean;
   readonly llmEverAvailable: boolean;
@@ -25,7 +27,8 @@ export interface ReadinessFacts {
 export function readiness(facts: ReadinessFacts): Readiness {
   const waitingFor: string[] = [];
   if (facts.stopping) waitingFor.push('nothing: this router is stopping');
-  if (!facts.config) waitingFor.push('its configuration');
+  if (facts.network !== undefined) waitingFor.push(facts.network);
+  else if (!facts.config) waitingFor.push('its configuration');
   if (!facts.slmReady) waitingFor.push('the SLM server');
   if (facts.config && facts.config.strategy !== 'slm') {
     const { onLLMUnavailable, llmTimeoutSeconds } = facts.config;

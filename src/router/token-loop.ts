@@ -47,11 +47,16 @@ type Tokens = AsyncGenerator<readonly EmittedToken[], LoopEnd, void>;
 export async function* routedTokens(input: LoopInput): Tokens {
   if (input.strategy === 'llm') return yield* llmTokens(input);
   const pipeline = new Pipeline(input, input.strategy);
+  let since = performance.now();
   try {
     for (;;) {
       input.signal.throwIfAborted();
       const { tokens, end } = pipeline.advance();
-      if (tokens.length > 0) yield tokens;
+      if (tokens.length > 0) {
+        input.observer.pace?.(tokens.length, performance.now() - since);
+        yield tokens;
+        since = performance.now();
+      }
       if (end !== undefined) return end;
       await pipeline.arrival();
     }

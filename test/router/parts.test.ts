@@ -5,14 +5,14 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { routerConfigSchema } from '../../src/api/router-config.ts';
 import { loadTokenizer } from '../../src/model/tokenizer-folder.ts';
-import { blockLength, initialRate, observeBlock } from '../../src/router/block-length.ts';
+import { blockLength, initialRate, observeToken } from '../../src/router/block-length.ts';
+import { DraftCost } from '../../src/router/draft-cost.ts';
 import { entropy } from '../../src/router/entropy.ts';
 import { ConfigError, readConfig } from '../../src/router/live-config.ts';
 import { readModelFacts } from '../../src/router/model-folder.ts';
 import { readiness } from '../../src/router/readiness.ts';
 import { rendezvous } from '../../src/router/rendezvous.ts';
 import { StopStrings } from '../../src/router/stop-strings.ts';
-import { thresholdStrategy } from '../../src/router/strategy.ts';
 import { TokenWindow } from '../../src/router/token-window.ts';
 import { checkSameVocabulary, VocabularyError } from '../../src/router/vocabulary.ts';
 import { vocabulary, writeModelFolder } from './model-folder.ts';
@@ -44,23 +44,43 @@ describe('entropy', () => {
       before = now;
     }
   });
-
-  it('is divergent from the threshold on, the threshold included; a score that is no number is divergent', () => {
-    const decide = (score: number): boolean => thresholdStrategy(0.5).decide(undefined, { id: 1, score }).divergent;
-    assert.deepEqual([decide(0.4999), decide(0.5), decide(0.6), decide(Number.NaN)], [false, true, true, true]);
-  });
 });
 
 describe('the block length', () => {
-  it('is the longest without divergences, 1 when every token is divergent, and never above the limit', () => {
-    const after = (divergent: number): number => {
+  it('is the longest where blocks hold, 1 where every token breaks them, and never above the limit', () => {
+    const after = (brokenOf4: number): number => {
       let rate = initialRate;
-      for (let block = 0; block < 500; block++) rate = observeBlock(rate, 4, divergent);
-      return blockLength(rate, 16);
+      for (let token = 0; token < 2000; token++) rate = observeToken(rate, token % 4 < brokenOf4, token % 4 < brokenOf4);
+      return blockLength(rate.brokenShare, 1, 16);
     };
     assert.deepEqual([after(0), after(4)], [16, 1]);
     assert.ok(after(1) > 1 && after(1) < 16);
-    for (let max = 1; max <= 64; max++) assert.ok(blockLength(initialRate, max) <= max);
+    for (let max = 1; max <= 64; max++) assert.ok(blockLength(initialRate.divergentShare, 1, max) <= max);
+  });
+
+  it('grows with what a call costs besides its tokens', () => {
+    const lengths = [0.1, 0.5, 1, 2, 4].map((overhead) => blockLength(0.126, overhead, 64));
+    assert.deepEqual(
+      lengths,
+      [...lengths].sort((a, b) => a - b),
+    );
+    assert.ok(lengths[0]! < lengths[4]!);
+  });
+});
+
+describe('the cost of a draft', () => {
+  it('is learnt from calls of different lengths, whatever the step takes, and single stalls do not matter', () => {
+    for (const stepMs of [0.5, 3.1, 40]) {
+      const cost = new DraftCost();
+      for (let call = 0; call < 300; call++) cost.observe(1 + (call % 7), stepMs * (1 + (call % 7) + 1.5) * (call % 50 === 49 ? 30 : 1));
+      assert.ok(Math.abs(cost.overheadSteps - 1.5) < 0.3, `${cost.overheadSteps} steps`);
+    }
+  });
+
+  it('is a usual one while all calls were alike', () => {
+    const cost = new DraftCost();
+    for (let call = 0; call < 100; call++) cost.observe(4, 20);
+    assert.equal(cost.overheadSteps, 0.5);
   });
 });
 
@@ -136,7 +156,7 @@ describe('readiness', () => {
     llmTimeoutSeconds: 1,
     drainingPodUIDs: [],
   });
-  const facts = { stopping: false, config, slmReady: true, llmAvailable: true, llmEverAvailable: true, upMs: 999 };
+  const facts = { stopping: false, config, network: undefined, slmReady: true, llmAvailable: true, llmEverAvailable: true, upMs: 999 };
   const neverAvailable = { llmAvailable: false, llmEverAvailable: false };
   for (const [what, change, ready] of [
     ['everything is there', {}, true],
@@ -155,6 +175,7 @@ describe('readiness', () => {
     ['no LLM is needed', { ...neverAvailable, config: { ...config, strategy: 'slm' as const } }, true],
     ['the SLM is away', { slmReady: false }, false],
     ['no configuration came yet', { config: undefined }, false],
+    ['the router network is still loaded', { network: 'the router network (importing)' }, false],
     ['it is stopping', { stopping: true }, false],
   ] as const) {
     it(`is ${ready ? 'given' : 'not given'} when ${what}`, () => {

@@ -79,6 +79,7 @@ class OtlpRequestSpan implements RequestSpan {
       block: (drafted, used) => observer.block(drafted, used),
       llmCall: (...call) => observer.llmCall(...call),
       consultation: (ahead, used) => observer.consultation?.(ahead, used),
+      pace: (tokens, ms) => observer.pace?.(tokens, ms),
       step: (kind, startedMs, endedMs, tokens) => {
         observer.step?.(kind, startedMs, endedMs, tokens);
         if (this.#steps++ < this.#maxSteps) this.#child(kind, startedMs, endedMs, { 'r2r.tokens': tokens });

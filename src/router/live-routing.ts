@@ -1,0 +1,189 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { defaultPrecision, type RouterConfig } from '../api/router-config.ts';
+import type { BundleStatus } from '../api/router-status.ts';
+import { strategyTraits } from '../api/strategies.ts';
+import { readConfig, type ConfigInForce } from './live-config.ts';
+import type { Log } from './log.ts';
+import { NetworkInForce, noNetwork, type Network } from './network-in-force.ts';
+import { routingProblem } from './routing.ts';
+import type { Scoring } from './scoring/index.ts';
+
+/** A router network that a configuration asks for. */
+export interface NetworkWish {
+  /** Of a checkpoint or a bundle; null: what recovers raw logits, without a network. */
+  readonly uri: string | null;
+  readonly precision: 'fp32' | 'int8';
+  readonly device: 'cpu' | 'cuda';
+}
+
+/**
+ * Fetches, imports and opens. An error with `retryable: true` may pass; any other is what is wrong with the checkpoint.
+ *
+ * @param report hears what it is busy with, in words for people
+ */
+export type LoadNetwork = (wish: NetworkWish, report: (busyWith: string) => void, signal: AbortSignal) => Promise<Scoring>;
+
+export interface LiveRoutingOptions {
+  readonly load: LoadNetwork;
+  readonly log: Log;
+  /** A configuration was refused. */
+  readonly onRefused: () => void;
+  /** Something else is in force. */
+  readonly onChange: () => void;
+  /** Waits before a load that failed in passing is tried again; the last one repeats. @default [1_000, 5_000, 15_000, 60_000] */
+  readonly retryDelaysMs?: readonly number[];
+}
+
+/** What requests that begin now are served with. */
+export interface RoutingInForce {
+  readonly config: RouterConfig;
+  readonly network: Network;
+}
+
+/** The fields that belong to a network: while another one is loaded, or when it is refused, those of the configuration before stay. */
+const routingFields = ['checkpoint', 'precision', 'device', 'strategy', 'threshold', 'strategyOptions', 'overrides'] as const;
+
+/**
+ * The configuration and the network in force. A configuration that asks for no other network takes effect at once; one that does takes
+ * effect in what is not about routing, and wholly when the network is loaded. A request keeps what it began with.
+ */
+export class LiveRouting {
+  readonly #options: LiveRoutingOptions;
+  #current: (RoutingInForce & { readonly key: string }) | undefined;
+  #digest = '';
+  #bundle: Pick<BundleStatus, 'state' | 'message'> | undefined;
+  #loading: AbortController | undefined;
+  readonly #retiring = new Map<NetworkInForce, NodeJS.Timeout>();
+
+  constructor(options: LiveRoutingOptions) {
+    this.#options = options;
+  }
+
+  get current(): RoutingInForce | undefined {
+    return this.#current;
+  }
+
+  /** sha256 of the configuration text that was taken over last; '' before the first. */
+  get digest(): string {
+    return this.#digest;
+  }
+
+  /** Of the network in force. */
+  get scoring(): Scoring | undefined {
+    const network = this.#current?.network;
+    return network instanceof NetworkInForce ? network.scoring : undefined;
+  }
+
+  /** Undefined where no network is asked for. */
+  get bundle(): BundleStatus | undefined {
+    if (!this.#bundle) return undefined;
+    const { scoring } = this;
+    const precision = this.#current?.config.precision ?? defaultPrecision(this.#current?.config.device ?? 'cpu');
+    return { ...this.#bundle, ...(scoring && { digest: scoring.digest, precision }) };
+  }
+
+  /** What the first configuration waits for. */
+  get waitingFor(): string | undefined {
+    if (this.#current || !this.#bundle) return undefined;
+    return `the router network${this.#bundle.message === undefined ? '' : ` (${this.#bundle.message})`}`;
+  }
+
+  /** Takes over a configuration's text. */
+  take(text: string): void {
+    const { log, onRefused, onChange } = this.#options;
+    let read: ConfigInForce;
+    try {
+      read = readConfig(text);
+    } catch (err) {
+      onRefused();
+      log.error({ err, digestInForce: this.#digest }, 'configuration refused; the one before stays in force');
+      return;
+    }
+    this.#loading?.abort();
+    this.#loading = undefined;
+    this.#digest = read.digest;
+    const { config } = read;
+    const wish = wishOf(config);
+    const key = JSON.stringify(wish ?? null);
+    if (!wish) this.#switch(config, noNetwork, key, undefined);
+    else if (this.#current?.key === key) this.#switch(config, this.#current.network, key, { state: 'Serving' });
+    else {
+      if (this.#current) this.#current = { ...this.#current, config: { ...config, ...pick(this.#current.config) } };
+      this.#loading = new AbortController();
+      void this.#load(wish, config, key, this.#loading.signal);
+    }
+    log.info({ digest: read.digest, config, bundle: this.#bundle }, 'configuration in force');
+    onChange();
+  }
+
+  async close(): Promise<void> {
+    this.#loading?.abort();
+    const open = [...this.#retiring.keys()];
+    for (const timer of this.#retiring.values()) clearTimeout(timer);
+    if (this.#current?.network instanceof NetworkInForce) open.push(this.#current.network);
+    await Promise.all(open.map((network) => network.close()));
+  }
+
+  async #load(wish: NetworkWish, config: RouterConfig, key: string, signal: AbortSignal): Promise<void> {
+    const { load, log, retryDelaysMs = [1_000, 5_000, 15_000, 60_000] } = this.#options;
+    const report = (message: string): void => {
+      if (!signal.aborted) this.#bundle = { state: 'Loading', message };
+    };
+    report('starting');
+    for (let tries = 0; !signal.aborted; tries++) {
+      try {
+        const network = new NetworkInForce(await load(wish, report, signal));
+        if (signal.aborted) {
+          await network.close();
+          return;
+        }
+        const problem = routingProblem(config, network.loaded);
+        if (problem !== undefined) {
+          await network.close();
+          throw new Error(problem);
+        }
+        this.#switch(config, network, key, { state: 'Serving' });
+        log.info({ bundle: network.scoring.digest, network: network.scoring.manifest.network }, 'router network in force');
+        this.#options.onChange();
+        return;
+      } catch (err) {
+        if (signal.aborted) return;
+        const message = err instanceof Error ? err.message : String(err);
+        if (!isRetryable(err)) {
+          this.#bundle = { state: 'Refused', message };
+          log.error({ err, uri: wish.uri }, 'router network refused; what was in force stays');
+          return;
+        }
+        const delay = retryDelaysMs[Math.min(tries, retryDelaysMs.length - 1)] ?? 60_000;
+        report(`${message}; trying again in ${delay / 1000} s`);
+        log.warn({ err, uri: wish.uri, retryInMs: delay }, 'router network cannot be loaded now');
+        await sleep(delay, undefined, { signal, ref: false }).catch(() => undefined);
+      }
+    }
+  }
+
+  #switch(config: RouterConfig, network: Network, key: string, bundle: Pick<BundleStatus, 'state' | 'message'> | undefined): void {
+    const before = this.#current?.network;
+    this.#current = { config, network, key };
+    this.#bundle = bundle;
+    if (before instanceof NetworkInForce && before !== network) this.#retiring.set(before, before.retire());
+  }
+}
+
+/** The network a configuration needs: its checkpoint's, or, for strategies that look at raw logits, what recovers those. */
+function wishOf(config: RouterConfig): NetworkWish | undefined {
+  const { checkpoint, device, precision = defaultPrecision(device), strategy, overrides } = config;
+  if (checkpoint) return { uri: checkpoint.uri, precision, device };
+  const chosen = [strategy, ...(overrides.strategies ?? [])];
+  const needsLogits = chosen.some((name) => strategyTraits[name].options.includes('aleatoricThreshold'));
+  return needsLogits ? { uri: null, precision: 'fp32', device } : undefined;
+}
+
+function pick(config: RouterConfig): Pick<RouterConfig, (typeof routingFields)[number]> {
+  const { checkpoint, precision, device, strategy, threshold, strategyOptions, overrides } = config;
+  return { checkpoint, precision, device, strategy, threshold, strategyOptions, overrides };
+}
+
+function isRetryable(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'retryable' in error && error.retryable === true;
+}

@@ -1,0 +1,56 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EngineError } from '../sglang/index.ts';
+import type { LlmPool } from './llm-pool.ts';
+
+const tokens = 17;
+const tries = 2;
+const timeoutMs = 60_000;
+/** A measurement that failed is tried again sooner. */
+const retryMs = 5_000;
+
+/** Learns how long one decode step of the LLM takes, which is what routing has to beat: now and then it asks a replica for a few tokens. */
+export class LlmPace {
+  readonly #pool: LlmPool;
+  readonly #stop = new AbortController();
+  #stepMs: number | undefined;
+
+  constructor(pool: LlmPool, everyMs = 300_000) {
+    this.#pool = pool;
+    void this.#watch(everyMs);
+  }
+
+  /** Milliseconds; undefined until it was measured. */
+  get stepMs(): number | undefined {
+    return this.#stepMs;
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  async #watch(everyMs: number): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      const measured = await this.#measure(signal).catch(() => undefined);
+      this.#stepMs = measured ?? this.#stepMs;
+      await sleep(measured === undefined ? retryMs : everyMs, undefined, { signal, ref: false }).catch(() => undefined);
+    }
+  }
+
+  async #measure(signal: AbortSignal): Promise<number | undefined> {
+    const engine = this.#pool.replicas.find(({ available }) => available)?.engine;
+    if (!engine) return undefined;
+    const time = async (maxNewTokens: number): Promise<number> => {
+      const started = performance.now();
+      const answer = await engine.generate({ ids: [0], maxNewTokens, timeoutMs }, signal);
+      if (answer.tokens.length < maxNewTokens) throw new EngineError('malformed', engine.url, 'the answer is too short to time');
+      return performance.now() - started;
+    };
+    let best = Number.POSITIVE_INFINITY;
+    for (let attempt = 0; attempt < tries; attempt++) {
+      const one = await time(1);
+      best = Math.min(best, ((await time(tokens)) - one) / (tokens - 1));
+    }
+    return best > 0 ? best : undefined;
+  }
+}
