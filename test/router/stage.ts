@@ -89,7 +89,14 @@ export async function stage(options: StageOptions): Promise<Stage> {
     ...options.slm,
   }).start();
   const startLlm = (): Promise<ScriptedServer> =>
-    new ScriptedServer({ next: (prefix) => ({ id: lineAt(prefix).llm ?? lineAt(prefix).id }), ...common, ...options.llm }).start();
+    new ScriptedServer({
+      next: (prefix) => {
+        const { id, llm = id } = lineAt(prefix);
+        return { id: llm, top: distribution(llm, 0.9) };
+      },
+      ...common,
+      ...options.llm,
+    }).start();
   const llms = await Promise.all(Array.from({ length: options.llms ?? 1 }, startLlm));
   const config = new Settable<string>();
   const endpoints = new Settable<readonly LlmEndpoint[]>();

@@ -59,11 +59,7 @@ export function answerHandler(route: Route, options: AnsweringOptions): RequestH
           endIds: serving.endIds,
         };
         const observed = { ...serving, observer: span.observing(serving.observer) };
-        const steps = allSteps(
-          prepared,
-          (prompt) => generate(observed, config, prepared, prompt, life.signal),
-          () => life.over(),
-        );
+        const steps = allSteps(prepared, life.signal, (prompt, signal) => generate(observed, config, prepared, prompt, signal));
         const totals = Array.from({ length: prepared.prompts.length * prepared.choices }, () => new ChoiceTotals());
         const writer = writers[route](context);
         if (prepared.stream) await stream(new EventStream(response, life.signal), writer, prepared, steps, totals, options.metrics);
@@ -121,11 +117,6 @@ class RequestLife implements Disposable {
     return this.#reason ?? error;
   }
 
-  /** Nothing of it is needed any more. */
-  over(): void {
-    this.#end.abort();
-  }
-
   #cut(reason: Error): void {
     this.#reason ??= reason;
     this.#end.abort(reason);
@@ -138,14 +129,19 @@ class RequestLife implements Disposable {
 
 type Steps = AsyncGenerator<GenerationStep, void, void>;
 
+type GeneratePrompt = (prompt: Prepared['prompts'][number], signal: AbortSignal) => Steps;
+
 /** The steps of all prompts, with choices numbered through. */
-function allSteps({ prompts, choices }: Prepared, generatePrompt: (prompt: Prepared['prompts'][number]) => Steps, stop: () => void): Steps {
+function allSteps({ prompts, choices }: Prepared, signal: AbortSignal, generatePrompt: GeneratePrompt): Steps {
   const [only] = prompts;
-  if (only && prompts.length === 1) return generatePrompt(only);
+  if (only && prompts.length === 1) return generatePrompt(only, signal);
+  // What fails one prompt ends the others.
+  const over = new AbortController();
+  const either = AbortSignal.any([signal, over.signal]);
   async function* numbered(prompt: Prepared['prompts'][number], index: number): Steps {
-    for await (const step of generatePrompt(prompt)) yield { ...step, choice: index * choices + step.choice };
+    for await (const step of generatePrompt(prompt, either)) yield { ...step, choice: index * choices + step.choice };
   }
-  return merged(prompts.map(numbered), stop);
+  return merged(prompts.map(numbered), () => over.abort());
 }
 
 function count(step: GenerationStep, total: ChoiceTotals, metrics: RouterMetrics): void {

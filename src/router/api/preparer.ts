@@ -24,7 +24,7 @@ export interface PreparationOutcome {
 }
 
 /** Bodies from here on go to a thread of their own: to tokenise this much takes longer than to hand it over. */
-export const largeBodyBytes = 4096;
+export const largeBodyBytes = 1024;
 
 type Settle = (outcome: PreparationOutcome) => void;
 

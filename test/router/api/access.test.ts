@@ -170,11 +170,14 @@ describe('TLS', function () {
 
   it('stops the start with a pair that cannot be used, naming the file', async () => {
     await writeFile(join(folder, 'tls.crt'), 'no certificate');
-    await assert.rejects(watchTlsFiles(tls(), () => undefined, log), {
-      name: 'TlsError',
-      code: 'TLS_INVALID',
-      message: /tls\.crt holds no certificate/,
-    });
+    await assert.rejects(
+      watchTlsFiles(tls(), () => undefined, log),
+      {
+        name: 'TlsError',
+        code: 'TLS_INVALID',
+        message: /tls\.crt holds no certificate/,
+      },
+    );
   });
 });
 
