@@ -1,4 +1,4 @@
-import { isTrue, reasons, setConditions } from '../api/conditions.ts';
+import { findCondition, isTrue, reasons, setConditions } from '../api/conditions.ts';
 import { labelKeys, templateRecordName } from '../api/names.ts';
 import { specSchema } from '../api/r2rdeployment.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
@@ -35,7 +35,7 @@ export interface ReconcilerOptions {
 }
 
 /** How soon to look again, in ms: nothing tells us when a router has taken over its configuration or emitted tokens. */
-const pollMs = { whileRollingOut: 2_000, steady: 15_000 } as const;
+const pollMs = { whileUnderWay: 2_000, steady: 15_000 } as const;
 
 /** Routing numbers are written at most this often, in ms. */
 const routingWriteMs = 30_000;
@@ -113,7 +113,7 @@ export class R2RDeploymentReconciler {
     );
     const status = this.#holdRouting(deployment, computeStatus(observation, deployment.status));
     await this.#write(deployment, status, signal);
-    return { requeueAfterMs: isTrue(status.conditions, 'Reconciling') ? pollMs.whileRollingOut : pollMs.steady };
+    return { requeueAfterMs: isUnderWay(status) ? pollMs.whileUnderWay : pollMs.steady };
   };
 
   /** Moves the endpoint and takes old revisions down, as far as it is time for that. */
@@ -229,6 +229,12 @@ export class R2RDeploymentReconciler {
   #now(): Date {
     return this.#options.now?.() ?? new Date();
   }
+}
+
+/** Pods are being rolled out, or routers are taking over a configuration or a checkpoint. */
+function isUnderWay({ conditions }: R2RDeploymentStatus): boolean {
+  const routers = findCondition(conditions, 'RouterReady')?.reason;
+  return isTrue(conditions, 'Reconciling') || routers === reasons.configurationPending || routers === reasons.bundleLoading;
 }
 
 function isRouterDeployment(kind: string, { metadata }: Live): boolean {

@@ -134,7 +134,7 @@ describe('the R2RDeployment controller on a real API server', function () {
       await sleep(1_000);
       return quiet >= 4 && now !== '';
     });
-    // a label makes the controller look again, and pollMs.whileRollingOut does so in any case
+    // a label makes the controller look again, and pollMs.whileUnderWay does so in any case
     await admin.patch(r2rDeployments, { namespace, name }, { metadata: { labels: { looked: 'again' } } });
     await sleep(5_000);
     assert.equal(await writes(), before);
