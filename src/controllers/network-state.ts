@@ -16,8 +16,8 @@ export function networkProblem(routers: readonly RouterStatus[]): Problem | unde
     const before = list.some(({ digest }) => digest !== undefined) ? '; the network before goes on scoring' : '';
     return `${list.length} of ${routers.length} routers ${what}${why ? `: ${why}` : ''}${before}`;
   };
-  if (refused.length > 0) return { reason: reasons.bundleRefused, message: tell(refused, 'refuse the checkpoint') };
-  if (loading.length > 0) return { reason: reasons.bundleLoading, message: tell(loading, 'are loading the checkpoint') };
+  if (refused.length > 0) return { reason: reasons.bundleRefused, message: tell(refused, 'refuse the wanted router network') };
+  if (loading.length > 0) return { reason: reasons.bundleLoading, message: tell(loading, 'are loading the wanted router network') };
   return undefined;
 }
 

@@ -176,10 +176,10 @@ describe('the status of an R2RDeployment', () => {
       assert.equal(told(status, 'RouterReady'), 'False BundleRefused');
       assert.match(
         message(status, 'RouterReady'),
-        /1 of 1 routers refuse the checkpoint: entry data\/3 is truncated; the network before goes on scoring$/,
+        /1 of 1 routers refuse the wanted router network: entry data\/3 is truncated; the network before goes on scoring$/,
       );
       assert.equal(told(status, 'Ready'), 'True Serving');
-      assert.match(message(status, 'Ready'), /^answering, but RouterReady: .*refuse the checkpoint/);
+      assert.match(message(status, 'Ready'), /^answering, but RouterReady: .*refuse the wanted router network/);
       assert.equal(status.router?.bundle?.digest, 'b1');
     });
 

@@ -77,7 +77,7 @@ describe('an R2RDeployment with a router network', function () {
     await until('the refusal', 30_000, async () => (await routerReady()) === 'False BundleRefused');
     const ready = findCondition((await status())?.conditions, 'Ready');
     assert.equal(ready?.status, 'True');
-    assert.match(ready.message, /refuse the checkpoint/);
+    assert.match(ready.message, /refuse the wanted router network/);
     assert.equal((await chat()).choices.length, 1);
     assert.equal((await status())?.router?.bundle?.digest, digest);
     await env.patch(namespace, name, { spec: { router: { checkpoint } } });
