@@ -55,7 +55,8 @@ export class StoredTensor extends PickleObject implements TensorView {
   }
 }
 
-function count(shape: readonly number[]): number {
+/** Number of elements. */
+export function count(shape: readonly number[]): number {
   return shape.includes(0) ? 0 : shape.reduce((product, size) => product * size, 1);
 }
 
@@ -65,14 +66,13 @@ function lastElement({ shape, strides }: TensorView): number {
 }
 
 /** Why a view does not fit `storage`; undefined when it does. Numbers too large for a double to hold exactly fail the comparisons too. */
-export function viewProblem(view: TensorView, storage: TensorStorage, maxElements: number): string | undefined {
+export function viewProblem(view: TensorView, storage: TensorStorage): string | undefined {
   const numbers = [view.offset, ...view.shape, ...view.strides];
   if (!numbers.every((value) => Number.isSafeInteger(value) && value >= 0)) return 'a size, stride or offset that is no count';
   if (view.shape.length !== view.strides.length) return `${view.shape.length} sizes and ${view.strides.length} strides`;
   const elements = count(view.shape);
   if (view.offset > storage.elements) return `its start at element ${view.offset} of ${storage.elements}`;
   if (elements > storage.elements) return `${elements} elements in a storage of ${storage.elements}`;
-  if (elements > maxElements) return `${elements} elements, more than ${maxElements}`;
   if (elements > 0 && view.offset + lastElement(view) >= storage.elements)
     return `its last element at ${view.offset + lastElement(view)} of ${storage.elements}`;
   return undefined;

@@ -9,7 +9,7 @@ import {
   type PicklePlace,
   type PickleValue,
 } from './pickle-values.ts';
-import { elementBytes, StoredTensor, TensorStorage, viewProblem, type ElementType } from './stored-tensor.ts';
+import { count, elementBytes, StoredTensor, TensorStorage, viewProblem, type ElementType } from './stored-tensor.ts';
 import type { ArchiveEntry } from './archive.ts';
 import type { CheckpointLimits } from './limits.ts';
 
@@ -103,8 +103,10 @@ function tensorCall(limits: CheckpointLimits): Imitation {
     if (shape.items.length > maxAxes) throw place.error('CHECKPOINT_TENSOR', `makes a tensor of ${shape.items.length} axes`);
     const numbers = (items: readonly PickleValue[]) => items.map((item) => (typeof item === 'number' ? item : NaN));
     const view = { offset, shape: numbers(shape.items), strides: numbers(strides.items) };
-    const problem = viewProblem(view, storage, limits.maxTensorElements);
+    const problem = viewProblem(view, storage);
     if (problem !== undefined) throw place.error('CHECKPOINT_TENSOR', `makes a tensor of ${quoted(storage.entry.name)} with ${problem}`);
+    if (count(view.shape) > limits.maxTensorElements)
+      throw place.error('CHECKPOINT_LIMIT', `makes a tensor of ${count(view.shape)} elements, more than ${limits.maxTensorElements}`);
     return new StoredTensor(storage, view);
   };
 }

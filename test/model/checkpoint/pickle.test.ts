@@ -307,7 +307,7 @@ describe('the pickle of a checkpoint', () => {
     });
 
     it('that is more than the limit', async () => {
-      await checkpoints.refused(state(tensor({ of: weights, shape: [4] })), 'CHECKPOINT_TENSOR', /4 elements, more than 3/, {
+      await checkpoints.refused(state(tensor({ of: weights, shape: [4] })), 'CHECKPOINT_LIMIT', /4 elements, more than 3/, {
         maxTensorElements: 3,
       });
     });
