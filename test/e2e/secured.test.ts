@@ -93,4 +93,14 @@ describe('an R2RDeployment behind API keys and TLS', function () {
     assert.equal((await ask(forward.url, 'key-of-bob')).status, 200);
     assert.equal(await pods(), before);
   });
+
+  it('speaks plain HTTP again, still to those with a key, when the spec drops TLS', async () => {
+    await env.patch(namespace, name, { spec: { api: { tls: null } } });
+    await env.condition(namespace, name, 'Ready', { status: 'True' }, 240_000);
+    assert.equal((await env.deployment(namespace, name)).status?.endpoint, `http://${name}.${namespace}.svc`);
+    await using forward = await portForward(env.cluster, namespace, `service/${name}`, 80);
+    const models = (headers: Record<string, string>) => fetch(`${forward.url}/v1/models`, { headers });
+    assert.equal((await models({})).status, 401);
+    assert.equal((await models({ authorization: 'Bearer key-of-bob' })).status, 200);
+  });
 });
