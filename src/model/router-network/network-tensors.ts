@@ -37,6 +37,9 @@ export class NetworkTensors {
       else if (tensor.shape.join() !== shape.join())
         refuse('NETWORK_TENSOR_SHAPE', name, `is [${tensor.shape.join(', ')}] and should be [${shape.join(', ')}]`);
     }
+    const vocabulary = expected.get('lm_head.bias')?.[0] ?? 0;
+    if (config.topK !== null && config.topK > vocabulary)
+      refuse('NETWORK_TENSOR_SHAPE', 'lm_head.weight', `has ${vocabulary} outputs, of which topk cannot be ${config.topK}`);
     const optional = new Set<string>(config.kind.unused);
     if (config.kind.features.includes('embedding')) optional.add(embeddingTensor);
     for (const name of tensors.keys())
@@ -97,7 +100,7 @@ function expectedShapes(config: NetworkConfig, tensors: Checkpoint['tensors'], e
   if (kind.entry === 'logits_projection') width = logits;
   else if (kind.entry === 'hidden_states_projection') width = hidden;
   else if (kind.entry === 'post_lm_projection') {
-    const vocabulary = tensors.get('lm_head.bias')?.shape[0] ?? 0;
+    const vocabulary = tensors.get('lm_head.weight')?.shape[0] ?? 0;
     addLinear(shapes, 'lm_head', vocabulary, hidden);
     width = config.topK ?? vocabulary;
   } else {

@@ -3,6 +3,7 @@ import type { CheckpointArguments, CheckpointTensor } from '../../../src/model/c
 import { buildNetworkGraph, networkProbability, NetworkError } from '../../../src/model/router-network/index.ts';
 import { networkClasses } from '../../../src/model/router-network/network-class.ts';
 import { parseNetworkConfig } from '../../../src/model/router-network/network-config.ts';
+import { readGolden } from './golden.ts';
 import { RandomNumbers, randomNetwork } from './random-network.ts';
 
 const slm = { hiddenSize: 8, embeddingSize: 8, logitsType: 'bfloat16' } as const;
@@ -127,6 +128,19 @@ describe("a network's tensors", () => {
   it('must be those of the class and no others', async () => {
     const tensors = changed((all) => all.set('layer_norm_token.weight', zeros(8)));
     await assert.rejects(build(tensors), refused('NETWORK_TENSOR_UNEXPECTED', /layer_norm_token\.weight is not one of this class/));
+  });
+
+  it('must leave as many outputs of an LM head as are looked at', async () => {
+    const { checkpoint } = await readGolden('lm-head-top');
+    try {
+      const options = { precision: 'fp32', slm: { hiddenSize: 24, embeddingSize: 24, logitsType: 'bfloat16' } } as const;
+      const more = { ...checkpoint, initArgs: { ...checkpoint.initArgs, topk: 49 } };
+      const tensors = new Map(checkpoint.tensors).set('post_lm_projection.weight', zeros(16, 49));
+      const outputs = refused('NETWORK_TENSOR_SHAPE', /48 outputs, of which topk cannot be 49/, 'lm_head.weight');
+      await assert.rejects(buildNetworkGraph({ ...more, tensors }, options), outputs);
+    } finally {
+      await checkpoint.close();
+    }
   });
 
   it("must be for the SLM's sizes", async () => {
