@@ -18,6 +18,9 @@ export interface Bundle {
 /** One file of a bundle, as the manifest lists it. */
 export type BundleFile = NonNullable<BundleManifest['ownEmbedding']>;
 
+/** Where precisions are compared when a checkpoint has no threshold of its own: a router then needs one from its user. */
+export const comparisonThreshold = 0.5;
+
 const maxManifestBytes = 2 ** 20;
 const hashChunkBytes = 4 * 2 ** 20;
 const again = 'fetch or import the bundle again';

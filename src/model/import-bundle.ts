@@ -1,19 +1,16 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { bundleFormatVersion, type BundleManifest, type Precision } from './bundle-manifest.ts';
-import { openSlmTables, slmDigests, type BundleFile, type SlmTables } from './bundle.ts';
+import { comparisonThreshold, openSlmTables, slmDigests, type BundleFile, type SlmTables } from './bundle.ts';
 import { BundleWriter, type WrittenBundle } from './bundle-writer.ts';
 import type { Checkpoint, CheckpointArguments } from './checkpoint/checkpoint.ts';
 import { readCheckpoint } from './checkpoint/read-checkpoint.ts';
 import { assertNetworkFits, checkpointMetrics, checkpointThreshold } from './import-bundle-checkpoint.ts';
-import { compareProbabilities, readCalibration, runNetwork, type CalibrationRow, type NetworkAnswers } from './import-bundle-comparison.ts';
+import type { CalibrationRow, NetworkAnswers, PrecisionComparison } from './import-bundle-comparison.ts';
 import { writeOwnEmbedding } from './import-bundle-embedding.ts';
 import { buildNetworkGraph, type NetworkGraph } from './router-network/index.ts';
 import { FileRowTable } from './row-table.ts';
 import { loadSlmConfig, type SlmConfig } from './slm-config.ts';
-
-/** Where decisions are compared when a checkpoint has no threshold of its own: a router then needs one from its user. */
-export const comparisonThreshold = 0.5;
 
 /** What an import is doing now. */
 export type ImportStep =
@@ -29,8 +26,11 @@ export interface ImportOptions {
   readonly outFolder: string;
   /** Without a network only fp32 is made, because there is nothing to quantise. */
   readonly precisions: readonly Precision[];
-  /** Real rows of this SLM to compare precisions on; asked for once, only where there is something to compare. Absent: no comparison. */
-  readonly calibration?: Iterable<CalibrationRow> | AsyncIterable<CalibrationRow>;
+  /**
+   * Real rows of this SLM to compare precisions on, each with so many log-probabilities. Asked for once, and only where there is something to
+   * compare. Absent, or no rows: no comparison.
+   */
+  readonly calibration?: ((logprobs: number) => Iterable<CalibrationRow> | AsyncIterable<CalibrationRow>) | undefined;
   /** Replaces init arguments of the checkpoint, as upstream's `override_init_args` does. */
   readonly overrideInitArgs?: CheckpointArguments;
   /** What the SLM's server rounds logits to. @default the type in the SLM's config.json */
@@ -186,15 +186,17 @@ class Import {
     written: ReadonlyMap<Precision, WrittenGraph>,
     ownEmbedding: BundleFile | undefined,
   ): Promise<{
-    readonly comparisons: ReadonlyMap<Precision, ReturnType<typeof compareProbabilities>>;
+    readonly comparisons: ReadonlyMap<Precision, PrecisionComparison>;
     readonly metrics: Record<string, number>;
   }> {
     const { options, threshold, tables, writer, signal } = this.#parts;
     const exact = written.get('fp32');
-    const comparisons = new Map<Precision, ReturnType<typeof compareProbabilities>>();
+    const comparisons = new Map<Precision, PrecisionComparison>();
     if (!exact || written.size < 2 || options.calibration === undefined) return { comparisons, metrics: {} };
     options.progress?.({ step: 'calibration' });
-    const rows = await readCalibration(options.calibration, exact, options.slmFolder, signal);
+    // loads the runtime only now: many imports run nothing
+    const { compareProbabilities, readCalibration, runNetwork } = await import('./import-bundle-comparison.ts');
+    const rows = await readCalibration(options.calibration(exact.logitsSize), exact, options.slmFolder, signal);
     if (rows.length === 0) return { comparisons, metrics: {} };
     const embedding = ownEmbedding && (await this.#openEmbedding(ownEmbedding, exact.embeddingSize));
     try {

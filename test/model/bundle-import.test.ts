@@ -58,7 +58,7 @@ describe('import of router checkpoints', () => {
   it('writes a bundle that opens, fits its SLM and says what is in it', async () => {
     const steps: string[] = [];
     const written = await imported({
-      calibration: madeUpRows(70),
+      calibration: () => madeUpRows(70),
       progress: (at) => steps.push('precision' in at ? `${at.step} ${at.precision}` : at.step),
     });
     const bundle = await openBundle(out);
@@ -119,7 +119,7 @@ describe('import of router checkpoints', () => {
   });
 
   it('gives the same bytes wherever and whenever, and leaves a bundle that is there already alone', async () => {
-    const calibration = madeUpRows(40);
+    const calibration = () => madeUpRows(40);
     const first = await imported({ calibration });
     const before = readFileSync(join(out, 'bundle.json'), 'utf8');
     const elsewhere = await imported({ calibration, outFolder: join(folder, 'deep/down/other') });
@@ -156,7 +156,7 @@ describe('import of router checkpoints', () => {
   });
 
   it('makes a bundle without a network from the SLM alone', async () => {
-    const { manifest } = await imported({ checkpointPath: null, precisions: ['int8'], calibration: unasked() });
+    const { manifest } = await imported({ checkpointPath: null, precisions: ['int8'], calibration: unasked });
     assert.deepEqual(
       [manifest.network, manifest.classes, manifest.parameters, manifest.threshold, manifest.provenance.checkpointDigest],
       [null, 0, 0, null, null],
@@ -167,14 +167,14 @@ describe('import of router checkpoints', () => {
   });
 
   it('compares int8 with fp32 also when only int8 is kept', async () => {
-    const both = await imported({ calibration: madeUpRows(40) });
-    const { manifest } = await imported({ calibration: madeUpRows(40), precisions: ['int8'], outFolder: join(folder, 'int8') });
+    const both = await imported({ calibration: () => madeUpRows(40) });
+    const { manifest } = await imported({ calibration: () => madeUpRows(40), precisions: ['int8'], outFolder: join(folder, 'int8') });
     assert.deepEqual(manifest.graphs, { int8: both.manifest.graphs.int8 });
     assert.deepEqual(readdirSync(join(folder, 'int8')).sort(), ['bundle.json', 'router-int8.bin', 'router-int8.onnx']);
   });
 
   it('asks for no calibration rows where nothing is to be compared', async () => {
-    const { manifest } = await imported({ precisions: ['fp32'], calibration: unasked() });
+    const { manifest } = await imported({ precisions: ['fp32'], calibration: unasked });
     assert.equal(manifest.graphs.fp32?.comparison, undefined);
     rmSync(out, { recursive: true });
     assert.equal((await imported()).manifest.graphs.int8?.comparison, undefined);
@@ -194,7 +194,7 @@ describe('import of router checkpoints', () => {
   });
 
   it('keeps an embedding that was trained on', async () => {
-    const { manifest } = await imported({ checkpointPath: fixture('trained_all.pt'), calibration: madeUpRows(40) });
+    const { manifest } = await imported({ checkpointPath: fixture('trained_all.pt'), calibration: () => madeUpRows(40) });
     assert.equal(manifest.ownEmbedding?.bytes, 480 * 64 * 4);
     const table = await openBundleEmbedding(await openBundle(out), tinySlm);
     const rows = new Float32Array(480 * 64);
@@ -208,13 +208,13 @@ describe('import of router checkpoints', () => {
     await checkpoint.close();
     assert.notDeepEqual(rows, await (await openWeights(tinySlm)).read('model.embed_tokens.weight'));
     // the network was compared on that embedding, so its numbers are others
-    const plain = await imported({ outFolder: join(folder, 'plain'), calibration: madeUpRows(40) });
+    const plain = await imported({ outFolder: join(folder, 'plain'), calibration: () => madeUpRows(40) });
     assert.deepEqual(manifest.graphs.fp32, plain.manifest.graphs.fp32);
     assert.notDeepEqual(manifest.graphs.int8?.comparison, plain.manifest.graphs.int8?.comparison);
   });
 
   it('keeps the absence of a threshold, and compares at one half then', async () => {
-    const { manifest } = await imported({ checkpointPath: fixture('no-threshold.pt'), calibration: madeUpRows(10) });
+    const { manifest } = await imported({ checkpointPath: fixture('no-threshold.pt'), calibration: () => madeUpRows(10) });
     assert.equal(manifest.threshold, null);
     assert.equal(manifest.graphs.int8?.comparison?.threshold, 0.5);
   });
@@ -245,19 +245,19 @@ describe('import of router checkpoints', () => {
     ['a folder without a model', { slmFolder: import.meta.dirname }, 'MODEL_FILE_MISSING', /config\.json/],
     [
       'rows of another SLM',
-      { calibration: [{ ...madeUpRows(1)[0]!, hidden: new Float32Array(65) }] },
+      { calibration: () => [{ ...madeUpRows(1)[0]!, hidden: new Float32Array(65) }] },
       'BUNDLE_CALIBRATION_FAILED',
       /row 0: its hidden state has 65 values/,
     ],
     [
       'rows with too few log-probabilities',
-      { calibration: [...madeUpRows(1), { ...madeUpRows(1)[0]!, logprobs: [-1] }] },
+      { calibration: () => [...madeUpRows(1), { ...madeUpRows(1)[0]!, logprobs: [-1] }] },
       'BUNDLE_CALIBRATION_FAILED',
       /row 1: it has 1 log-probabilities, the network takes 20/,
     ],
     [
       'rows with tokens the SLM lacks',
-      { calibration: [{ ...madeUpRows(1)[0]!, id: 480 }] },
+      { calibration: () => [{ ...madeUpRows(1)[0]!, id: 480 }] },
       'BUNDLE_CALIBRATION_FAILED',
       /has 480 rows, asked was row 480/,
     ],
@@ -283,7 +283,7 @@ describe('import of router checkpoints', () => {
       const attempt = imported(
         {
           checkpointPath: fixture('trained_all.pt'),
-          calibration: madeUpRows(5),
+          calibration: () => madeUpRows(5),
           progress: ({ step }) => step === stopAt && stop.abort(new Error(`stopped at ${step}`)),
         },
         stop.signal,

@@ -1,0 +1,9 @@
+#!/usr/bin/env node
+/** `kubectl r2r <command>`: kubectl runs `kubectl-r2r` from the PATH. */
+import { choice, runProcess } from './programs.ts';
+
+const kubectlR2R = choice('kubectl r2r', 'command', {
+  router: { about: 'router bundles: import, inspect', load: async () => (await import('./router-commands.ts')).routerCommands },
+});
+
+await runProcess('kubectl r2r', kubectlR2R, process.argv.slice(2));
