@@ -22,7 +22,14 @@ const templates: readonly ((numbers: Numbers) => string)[] = [
 ];
 
 /** How an answer is asked for; another one each time a template comes round. */
-const manners = ['', ' Think step by step.', ' Be brief.', ' Explain it to a child.', ' Name your assumptions first.', ' Answer as a list.'];
+const manners = [
+  '',
+  ' Think step by step.',
+  ' Be brief.',
+  ' Explain it to a child.',
+  ' Name your assumptions first.',
+  ' Answer as a list.',
+];
 
 /** The prompt with this number: the same one every time, and no two alike for a long while. */
 export function calibrationPrompt(index: number): string {
