@@ -155,9 +155,10 @@ function mutated(value: Json, random: Random): Json {
   const entries = Object.entries(value);
   const at = Math.floor(random() * entries.length);
   const entry = entries[at];
-  if (!entry || random() < 0.25) entries.push([pick(random, fields), pick(random, oddities)()]);
-  else if (random() < 0.15) entries.splice(at, 1);
-  else if (random() < 0.15) entry[0] = pick(random, fields);
+  const draw = random();
+  if (!entry || draw < 0.25) entries.push([pick(random, fields), pick(random, oddities)()]);
+  else if (draw < 0.36) entries.splice(at, 1);
+  else if (draw < 0.46) entry[0] = pick(random, fields);
   else entry[1] = mutated(entry[1], random);
   return Object.fromEntries(entries);
 }

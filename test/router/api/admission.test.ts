@@ -34,12 +34,12 @@ describe('admission', () => {
     const fourth = admission.enter(never).then((release) => (order.push('fourth'), release));
     await turn();
     assert.deepEqual([order, admission.running, admission.queued], [[], 2, 2]);
-    releases[1]!();
-    releases[1]!();
+    releases[1]();
+    releases[1]();
     await turn();
     assert.deepEqual([order, admission.running, admission.queued], [['third'], 2, 1], 'a second call of a release does nothing');
     (await third)();
-    releases[0]!();
+    releases[0]();
     (await fourth)();
     assert.deepEqual([order, admission.running, admission.queued], [['third', 'fourth'], 0, 0]);
   });

@@ -75,7 +75,7 @@ describe('the API', function () {
     });
 
     it('streams every choice under its index', async () => {
-      const texts = ['', '', '', ''];
+      const texts: Record<number, string> = {};
       const ends: unknown[] = [];
       const body = { ...ask, prompt: [prompt, prompt], n: 2, stream: true, stream_options: { include_usage: true } };
       let last: unknown;
@@ -84,13 +84,13 @@ describe('the API', function () {
         if (event === '[DONE]') continue;
         const part = event as unknown as TextCompletion;
         for (const { index, text, finish_reason } of part.choices) {
-          texts[index] += text;
+          texts[index] = (texts[index] ?? '') + text;
           if (finish_reason) ends.push([index, finish_reason, part.llm_ratio]);
         }
         if (part.choices.length === 0) assert.equal(part.usage.completion_tokens, 16);
       }
       assert.equal(last, '[DONE]');
-      assert.deepEqual(texts, ['bat', 'bat', 'bat', 'bat']);
+      assert.deepEqual(Object.values(texts), ['bat', 'bat', 'bat', 'bat']);
       assert.deepEqual(
         ends.toSorted((a, b) => Number((a as number[])[0]) - Number((b as number[])[0])),
         [0, 1, 2, 3].map((index) => [index, 'stop', 0.25]),
@@ -159,7 +159,8 @@ describe('the API', function () {
       const whole = await client.completions.create({ model: 'pair', prompt, max_tokens: 2 });
       assert.deepEqual([whole.choices[0]?.text, whole.choices[0]?.finish_reason], ['ba', 'length']);
       let text = '';
-      for await (const part of await client.completions.create({ model: 'pair', prompt, stream: true })) text += part.choices[0]?.text;
+      for await (const part of await client.completions.create({ model: 'pair', prompt, stream: true }))
+        text += part.choices[0]?.text ?? '';
       assert.equal(text, 'bat');
     });
   });
@@ -239,10 +240,9 @@ describe('the API', function () {
     const chat = (change: object): Promise<Completion> =>
       answer('/v1/chat/completions', { model: 'pair', messages, max_tokens: 12, ...change });
     const texts = ({ choices }: Completion): string[] => choices.map(({ message }) => message.content);
-    let unsure: Stage;
     before(async () => {
       await made.close();
-      made = unsure = await readyStage({
+      made = await readyStage({
         lines: Array.from({ length: 40 }, (_, index) => ({ id: letter('a') + (index % 3), unsure: true })),
         config: { strategy: 'slm', limits: { ...routerDefaults.limits, maxChoices: 4 } },
       });
@@ -273,7 +273,7 @@ describe('the API', function () {
 
     it('samples the same streamed or not, on either route', async () => {
       const whole = texts(await chat({ temperature: 1, seed: 9, n: 3 }));
-      const streamed = ['', '', ''];
+      const streamed: Record<number, string> = {};
       const roles: number[] = [];
       const body = { model: 'pair', messages, max_tokens: 12, temperature: 1, seed: 9, n: 3, stream: true };
       for await (const event of chunks(await postTo('/v1/chat/completions', body))) {
@@ -282,11 +282,11 @@ describe('the API', function () {
           delta: { role?: string; content?: string };
           index: number;
         }[]) {
-          streamed[index] += delta.content ?? '';
+          streamed[index] = (streamed[index] ?? '') + (delta.content ?? '');
           if (delta.role) roles.push(index);
         }
       }
-      assert.deepEqual(streamed, whole);
+      assert.deepEqual(Object.values(streamed), whole);
       assert.deepEqual(roles.toSorted(), [0, 1, 2], 'each begins once');
       const rendered = '<|im_start|>user\nsay it<|im_end|>\n<|im_start|>assistant\n';
       const { choices } = await answer<TextCompletion>('/v1/completions', {

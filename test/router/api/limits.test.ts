@@ -65,10 +65,10 @@ describe('limits', function () {
   });
 
   it('takes over a body limit that changes', async () => {
-    const { router, configure } = await on();
+    const { router, ...made } = await on();
     const body = { ...ask, user: 'x'.repeat(5_000) };
     assert.equal((await post(router.url, body)).status, 200);
-    configure(limits({ maxBodyBytes: 1_000 }));
+    made.configure(limits({ maxBodyBytes: 1_000 }));
     assert.deepEqual(await refusal(await post(router.url, body)), [413, 'request_too_large']);
     assert.equal((await post(router.url, ask)).status, 200);
   });
