@@ -124,6 +124,9 @@ async function createSession({ folder, manifest }: Bundle, { precision, device, 
     const there = Object.keys(manifest.graphs).join(', ');
     throw new ScoringError('precision_missing', `${folder} has no ${precision} graph, but ${there}; import the checkpoint again with it`);
   }
+  // ONNX Runtime's CUDA provider lacks these matrix products, and would let the CPU do them without a word
+  if (device === 'cuda' && precision === 'int8')
+    throw new ScoringError('device_unavailable', 'a GPU does not compute in int8; set router.precision to fp32');
   try {
     return await InferenceSession.create(join(folder, graph.model.name), {
       executionProviders: [device],

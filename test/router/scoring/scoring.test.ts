@@ -177,6 +177,7 @@ describe('the scoring of rows', function () {
   });
 
   it('never falls back to the CPU in silence', async function () {
+    await assert.rejects(open({ device: 'cuda', precision: 'int8' }), failsWith('device_unavailable', /set router.precision to fp32/));
     if (globSync('/dev/nvidia[0-9]*').length > 0) this.skip();
     await assert.rejects(open({ device: 'cuda' }), failsWith('device_unavailable', /cannot run on a GPU .*; set router.device to cpu/s));
   });
