@@ -135,7 +135,7 @@ function read(request: IncomingMessage, use: (text: string) => void): void {
 }
 
 const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
-  switch (request.url) {
+  switch (request.url ?? '') {
     case '/generate':
       read(request, (text) => {
         const body = JSON.parse(text) as Body;

@@ -40,9 +40,6 @@ export interface RoutingInForce {
   readonly network: Network;
 }
 
-/** The fields that belong to a network: while another one is loaded, or when it is refused, those of the configuration before stay. */
-const routingFields = ['checkpoint', 'precision', 'device', 'strategy', 'threshold', 'strategyOptions', 'overrides'] as const;
-
 /**
  * The configuration and the network in force. A configuration that asks for no other network takes effect at once; one that does takes
  * effect in what is not about routing, and wholly when the network is loaded. A request keeps what it began with.
@@ -108,7 +105,7 @@ export class LiveRouting {
     if (!wish) this.#switch(config, noNetwork, key, undefined);
     else if (this.#current?.key === key) this.#switch(config, this.#current.network, key, { state: 'Serving' });
     else {
-      if (this.#current) this.#current = { ...this.#current, config: { ...config, ...pick(this.#current.config) } };
+      if (this.#current) this.#current = { ...this.#current, config: { ...config, ...routingFields(this.#current.config) } };
       this.#loading = new AbortController();
       void this.#load(wish, config, key, this.#loading.signal);
     }
@@ -132,22 +129,10 @@ export class LiveRouting {
     report('starting');
     for (let tries = 0; !signal.aborted; tries++) {
       try {
-        const network = new NetworkInForce(await load(wish, report, signal));
-        if (signal.aborted) {
-          await network.close();
-          return;
-        }
-        const problem = routingProblem(config, network.loaded);
-        if (problem !== undefined) {
-          await network.close();
-          throw new Error(problem);
-        }
-        this.#switch(config, network, key, { state: 'Serving' });
-        log.info({ bundle: network.scoring.digest, network: network.scoring.manifest.network }, 'router network in force');
-        this.#options.onChange();
+        await this.#open(await load(wish, report, signal), config, key, signal);
         return;
       } catch (err) {
-        if (signal.aborted) return;
+        if (isOver(signal)) return;
         const message = err instanceof Error ? err.message : String(err);
         if (!isRetryable(err)) {
           this.#bundle = { state: 'Refused', message };
@@ -160,6 +145,19 @@ export class LiveRouting {
         await sleep(delay, undefined, { signal, ref: false }).catch(() => undefined);
       }
     }
+  }
+
+  /** Puts a loaded network in force, unless nobody wants it any more. @throws Error when the configuration cannot be served with it */
+  async #open(scoring: Scoring, config: RouterConfig, key: string, signal: AbortSignal): Promise<void> {
+    const network = new NetworkInForce(scoring);
+    const problem = routingProblem(config, network.loaded);
+    if (signal.aborted || problem !== undefined) await network.close();
+    if (signal.aborted) return;
+    if (problem !== undefined) throw new Error(problem);
+    this.#switch(config, network, key, { state: 'Serving' });
+    const { digest, manifest } = scoring;
+    this.#options.log.info({ bundle: digest, network: manifest.network }, 'router network in force');
+    this.#options.onChange();
   }
 
   #switch(config: RouterConfig, network: Network, key: string, bundle: Pick<BundleStatus, 'state' | 'message'> | undefined): void {
@@ -179,9 +177,15 @@ function wishOf(config: RouterConfig): NetworkWish | undefined {
   return needsLogits ? { uri: null, precision: 'fp32', device } : undefined;
 }
 
-function pick(config: RouterConfig): Pick<RouterConfig, (typeof routingFields)[number]> {
+/** The fields that belong to a network: while another one is loaded, or when it is refused, those of the configuration before stay. */
+function routingFields(config: RouterConfig) {
   const { checkpoint, precision, device, strategy, threshold, strategyOptions, overrides } = config;
   return { checkpoint, precision, device, strategy, threshold, strategyOptions, overrides };
+}
+
+/** Asked behind an await, where the compiler still believes what held before it. */
+function isOver(signal: AbortSignal): boolean {
+  return signal.aborted;
 }
 
 function isRetryable(error: unknown): boolean {

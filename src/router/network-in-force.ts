@@ -1,6 +1,7 @@
 import type { Loaded } from './routing.ts';
 import type { ScorableRow, Scorer, Scoring, SignalName } from './scoring/index.ts';
 import { plainScorer } from './scoring/index.ts';
+import { evidenceLogits } from './scoring/uncertainty.ts';
 
 /** What scores tokens for the requests that begin now. */
 export interface Network {
@@ -23,10 +24,10 @@ export class NetworkInForce implements Network {
 
   constructor(scoring: Scoring) {
     this.scoring = scoring;
-    const { classes, inputs, threshold } = scoring.manifest;
+    const { classes, inputs, logitsSize, threshold } = scoring.manifest;
     const signals = new Set<SignalName>(['entropy']);
     if (classes > 0) signals.add('probability');
-    if (inputs.includes('lm_head')) signals.add('aleatoric').add('epistemic');
+    if (inputs.includes('lm_head') && logitsSize >= evidenceLogits) signals.add('aleatoric').add('epistemic');
     this.loaded = { threshold, signals };
   }
 

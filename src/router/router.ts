@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { routerDefaults, type RouterConfig } from '../api/router-config.ts';
 import type { RouterStatus } from '../api/router-status.ts';
 import { loadTokenizer } from '../model/tokenizer-folder.ts';
-import { SglangClient } from '../sglang/index.ts';
+import { Decoder, SglangClient } from '../sglang/index.ts';
 import { adminApi } from './admin.ts';
 import { alarms } from './alarms.ts';
 import { llmRatio } from './api/answer.ts';
@@ -91,11 +91,14 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
   log.info({ tokens: slmTokenizer.length, validIds, endIds: [...endIds] }, 'models share one vocabulary');
 
   const metrics = options.metrics ?? new RouterMetrics();
-  const slmClient = new SglangClient({ url: options.slmUrl, vocabSize: slmFacts.vocabSize });
+  // Started now, or the first large answer would wait for its thread.
+  const decoder = new Decoder();
+  decoder.start();
+  const slmClient = new SglangClient({ url: options.slmUrl, vocabSize: slmFacts.vocabSize, decoder });
   const slm = new Slm({ engine: slmClient, validIds, endIds: [...endIds] });
   const watch = new SlmWatch(slmClient, log);
   const pool = new LlmPool({
-    connect: ({ url }) => new SglangClient({ url, vocabSize: llmFacts.vocabSize }),
+    connect: ({ url }) => new SglangClient({ url, vocabSize: llmFacts.vocabSize, decoder }),
     validIds,
     observer: metrics,
   });
@@ -221,6 +224,7 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
     loads.stop();
     pace.stop();
     await Promise.all([live.close(), pool.close(), slmClient.destroy(), admin.close(1_000)]);
+    await decoder.close();
     log.info({}, 'router stopped');
     return whole;
   };

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { RouterConfigInput } from '../../src/api/router-config.ts';
 import { startEngine, type RunningEngine } from '../../src/engine/server.ts';
-import { startRouter, type LlmEndpoint, type RunningRouter } from '../../src/router/index.ts';
+import { startRouter, type LlmEndpoint, type RouterOptions, type RunningRouter } from '../../src/router/index.ts';
 import { quietLog, Settable, until } from './stage.ts';
 
 const models = join(import.meta.dirname, '../../examples/models');
@@ -16,7 +16,7 @@ export interface TinyRouter {
 }
 
 /** Starts a router before two servers of the example models and waits until it is ready. */
-export async function startTinyRouter(slmUrl: string, llmUrl: string): Promise<TinyRouter> {
+export async function startTinyRouter(slmUrl: string, llmUrl: string, options: Partial<RouterOptions> = {}): Promise<TinyRouter> {
   let current: RouterConfigInput = {
     modelName: 'tiny',
     strategy: 'entropy',
@@ -43,6 +43,7 @@ export async function startTinyRouter(slmUrl: string, llmUrl: string): Promise<T
     adminPort: 0,
     drainDelayMs: 0,
     drainTimeoutMs: 10_000,
+    ...options,
   });
   await until(() => router.readiness().ready, 'the router is ready', 60_000);
   return {
@@ -61,13 +62,13 @@ export interface TinyPair extends TinyRouter {
   close(): Promise<void>;
 }
 
-export async function startTinyPair(): Promise<TinyPair> {
+export async function startTinyPair(options: Partial<RouterOptions> = {}): Promise<TinyPair> {
   const serve = (modelPath: string): Promise<RunningEngine> =>
-    startEngine({ modelPath, host: '127.0.0.1', port: 0, metrics: true }, (error) => {
+    startEngine({ modelPath, host: '127.0.0.1', port: 0, metrics: true, returnHiddenStates: true }, (error) => {
       throw error;
     });
   const [slm, llm] = await Promise.all([serve(tinyModels.slm), serve(tinyModels.llm)]);
-  const tiny = await startTinyRouter(slm.url, llm.url);
+  const tiny = await startTinyRouter(slm.url, llm.url, options);
   return {
     ...tiny,
     slm,

@@ -135,7 +135,10 @@ async function createSession({ folder, manifest }: Bundle, { precision, device, 
       executionMode: 'sequential',
       graphOptimizationLevel: 'all',
       logSeverityLevel: 3,
-      extra: { session: { model_external_initializers_file_folder_path: folder, intra_op: { allow_spinning: '0' } } },
+      // On CPUs without VNNI, sums of uint8 x int8 products could overflow 16 bits; this makes the runtime use uint8 x uint8 there.
+      extra: {
+        session: { model_external_initializers_file_folder_path: folder, x64quantprecision: '1', intra_op: { allow_spinning: '0' } },
+      },
     });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);

@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { RouterStatus } from '../../src/api/router-status.ts';
+import { loadTokenizer } from '../../src/model/tokenizer-folder.ts';
+import type { LoadNetwork } from '../../src/router/live-routing.ts';
+import { samplerOf, type Sampling } from '../../src/router/sampler.ts';
+import { openScoring, type Scoring } from '../../src/router/scoring/index.ts';
+import { SglangClient } from '../../src/sglang/index.ts';
+import { complete, type Piece } from './chat-client.ts';
+import { writeRandomBundle } from './scoring/random-bundle.ts';
+import { until } from './stage.ts';
+import { startTinyPair, tinyModels, type TinyPair } from './tiny-pair.ts';
+
+interface Problem {
+  readonly question: string;
+}
+
+const problems = readFileSync(tinyModels.problems, 'utf8')
+  .trim()
+  .split('\n')
+  .slice(20, 24)
+  .map((line) => JSON.parse(line) as Problem);
+
+/** Bundles are folders here; how they are fetched and imported is another test's matter. */
+const loadNetwork: LoadNetwork = ({ uri, precision, device }) =>
+  openScoring({ bundleFolder: uri ?? '', slmFolder: tinyModels.slm, precision, device, threads: 1 });
+
+const greedy = { temperature: 0, topP: 1, topK: 0, seed: 0 };
+const sampled = { temperature: 0.8, topP: 0.95, topK: 40, seed: 1234 };
+const maxTokens = 90;
+
+describe('neural routing before two real models', function () {
+  this.timeout(240_000);
+  let folder: string;
+  let pair: TinyPair;
+  let scoring: Scoring;
+  let threshold: number;
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'r2r-neural-'));
+    const network = { slmFolder: tinyModels.slm, precisions: ['fp32', 'int8'] } as const;
+    await writeRandomBundle({ ...network, folder: join(folder, 'a'), hiddenDims: [64, 32] });
+    await writeRandomBundle({ ...network, folder: join(folder, 'b'), hiddenDims: [32] });
+    pair = await startTinyPair({ loadNetwork });
+    scoring = await openScoring({
+      bundleFolder: join(folder, 'a'),
+      slmFolder: tinyModels.slm,
+      precision: 'fp32',
+      device: 'cpu',
+      threads: 1,
+    });
+    // A random network says anything: a quarter of the SLM's tokens shall be divergent.
+    const probabilities = (await oneByOne(greedy, 2)).map(({ probability }) => probability).sort((a, b) => a - b);
+    threshold = probabilities[Math.floor(probabilities.length * 0.75)] ?? 0.5;
+  });
+  after(async () => {
+    await pair.close();
+    await scoring.close();
+    await rm(folder, { recursive: true });
+  });
+
+  const status = async (): Promise<RouterStatus> => (await (await fetch(`${pair.router.adminUrl}/r2r/status`)).json()) as RouterStatus;
+  const serve = async (bundle: string, change: Parameters<TinyPair['configure']>[0] = {}): Promise<void> => {
+    pair.configure({ strategy: 'neural', threshold, checkpoint: { uri: join(folder, bundle) }, precision: 'fp32', ...change });
+    await until(async () => (await status()).bundle?.state !== 'Loading', 'the bundle is loaded or refused');
+  };
+
+  /** Token-level routing as one would write it on a napkin, on the real servers and the real network: every token a call of its own. */
+  async function oneByOne(sampling: Omit<Sampling, 'choice'>, limit: number): Promise<(Piece & { readonly probability: number })[]> {
+    const tokenizer = await loadTokenizer(tinyModels.slm);
+    const [small, large] = [pair.slm, pair.llm].map(({ url }) => new SglangClient({ url, vocabSize: 480 })) as [SglangClient, SglangClient];
+    const sampler = samplerOf({ ...sampling, choice: 0 });
+    const scorer = scoring.scorerFor(['probability']);
+    const signal = new AbortController().signal;
+    const pieces: (Piece & { readonly probability: number })[] = [];
+    for (const { question } of problems.slice(0, limit)) {
+      const ids = tokenizer.encode(tokenizer.applyChatTemplate([{ role: 'user', content: question }]));
+      for (let position = 0; position < maxTokens; position++) {
+        const call = { ids, maxNewTokens: 1, topLogprobs: 100, timeoutMs: 60_000 };
+        const drafted = (await small.generate({ ...call, hiddenStates: true })).tokens[0]!;
+        const own = sampler.choose(drafted, position);
+        const [signals] = await scorer.score([{ ...drafted, id: own }], signal);
+        const probability = signals!.probability;
+        const divergent = probability >= threshold;
+        const id = divergent ? sampler.choose((await large.generate(call)).tokens[0]!, position) : own;
+        pieces.push({ id, text: '', source: divergent ? 'llm' : 'slm', probability });
+        ids.push(id);
+        if (tokenizer.endIds.includes(id)) break;
+      }
+    }
+    await Promise.all([small.destroy(), large.destroy()]);
+    return pieces;
+  }
+
+  async function routed({ temperature, topP, topK, seed }: Omit<Sampling, 'choice'>): Promise<[number, string][]> {
+    const answers = await Promise.all(
+      problems.map(({ question }) =>
+        complete(pair.router.url, {
+          model: 'tiny',
+          messages: [{ role: 'user', content: question }],
+          max_tokens: maxTokens,
+          temperature,
+          top_p: topP,
+          top_k: topK,
+          seed,
+          r2r: { tokens: true },
+        }),
+      ),
+    );
+    return answers.flatMap(({ r2r }) => (r2r?.tokens ?? []).map(({ id, source }): [number, string] => [id, source]));
+  }
+
+  for (const [name, sampling] of [
+    ['greedily', greedy],
+    ['sampling', sampled],
+  ] as const) {
+    it(`answers as one token at a time would, ${name}, whatever the look-ahead and the block length, all conversations at once`, async () => {
+      const expected = (await oneByOne(sampling, problems.length)).map(({ id, source }) => [id, source]);
+      const sources = new Set(expected.map(([, source]) => source));
+      assert.equal(sources.size, 2, 'both models supply tokens');
+      for (const lookahead of ['Off', 'Single', 'Nested'] as const) {
+        for (const maxDraftTokens of [1, 8]) {
+          await serve('a', { lookahead, maxDraftTokens, maxLookaheadCalls: 4 });
+          assert.deepEqual(await routed(sampling), expected, `${lookahead}, blocks of up to ${maxDraftTokens}`);
+        }
+      }
+    });
+  }
+
+  it('takes over another bundle without a restart while requests are answered, each by the bundle it began with', async () => {
+    await serve('a');
+    const { bundle: before } = await status();
+    const old = await routed(greedy);
+    const running = routed(greedy);
+    await serve('b', { threshold: 0.5 });
+    const { bundle: after, threshold: inForce } = await status();
+    assert.notEqual(after?.digest, before?.digest);
+    assert.deepEqual([after?.state, inForce], ['Serving', 0.5]);
+    assert.deepEqual(await running, old);
+  });
+
+  it("takes the checkpoint's own threshold when none is configured, and says so", async () => {
+    await serve('b', { threshold: undefined });
+    assert.equal((await status()).threshold, 0.5);
+  });
+
+  it('refuses a damaged bundle, says why, and goes on with the one before, whose threshold stays with it', async () => {
+    await serve('a');
+    const { bundle: before } = await status();
+    const right = await routed(greedy);
+    const file = join(folder, 'b', 'router-fp32.onnx');
+    const whole = await readFile(file);
+    await writeFile(file, whole.subarray(0, whole.length - 1));
+    await serve('b', { threshold: 0.01, maxDraftTokens: 2 });
+    await writeFile(file, whole);
+    const { bundle, threshold: inForce, waitingFor } = await status();
+    assert.equal(bundle?.state, 'Refused');
+    assert.match(bundle.message ?? '', /router-fp32\.onnx/);
+    assert.deepEqual([bundle.digest, inForce, waitingFor], [before?.digest, threshold, []]);
+    assert.deepEqual(await routed(greedy), right);
+  });
+
+  it('answers the probe of the operator through both models, and through the SLM alone', async () => {
+    for (const viaLLM of [true, false]) {
+      const response = await fetch(`${pair.router.adminUrl}/r2r/probe`, { method: 'POST', body: JSON.stringify({ viaLLM }) });
+      const answer = (await response.json()) as { readonly ok: boolean; readonly sources: object };
+      assert.deepEqual([response.status, answer.ok], [200, true]);
+      assert.deepEqual(answer.sources, { slm: viaLLM ? 0 : 1, llm: viaLLM ? 1 : 0, fallback: 0 });
+    }
+    const wrong = await fetch(`${pair.router.adminUrl}/r2r/probe`, { method: 'POST', body: '{}' });
+    assert.equal(wrong.status, 400);
+  });
+});
