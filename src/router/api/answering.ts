@@ -33,24 +33,26 @@ const idPrefixes = { chat: 'chatcmpl-', completions: 'cmpl-', generate: '' } as 
 export function answerHandler(route: Route, options: AnsweringOptions): RequestHandler {
   return async (httpRequest: Request, response: Response) => {
     const { arrivedMs } = response.locals as { readonly arrivedMs: number };
-    const { serving, config } = options.serving();
+    const { maxChoices, requestTimeoutSeconds } = options.serving().config.limits;
     const requestId = response.getHeader('x-request-id')?.toString() ?? '';
-    const { maxChoices, requestTimeoutSeconds } = config.limits;
     const span = options.tracer.start(route, httpRequest.get('traceparent'), { 'r2r.request_id': requestId });
     using life = new RequestLife(response, arrivedMs, requestTimeoutSeconds);
     try {
-      const prepared = await span.during('prompt', () =>
-        options.preparer.prepare(route, httpRequest.body as Uint8Array, {
+      const prepared = await span.during('prompt', () => {
+        const { serving, config } = options.serving();
+        return options.preparer.prepare(route, httpRequest.body as Uint8Array, {
           modelName: config.modelName,
           maxChoices,
           contextLength: serving.contextLength(),
           validIds: serving.validIds,
           randomSeed: randomInt(2 ** 32),
           conversation: httpRequest.get('x-r2r-conversation'),
-        }),
-      );
+        });
+      });
       const release = await span.during('queue', () => options.admission.enter(life.signal));
       try {
+        // What is in force when its turn comes, which is one snapshot for the whole answer: a change applies from the next one on.
+        const { serving, config } = options.serving();
         const context: AnswerContext = {
           head: { id: idPrefixes[route] + requestId, created: Math.floor(Date.now() / 1000), model: config.modelName },
           request: prepared,

@@ -74,11 +74,13 @@ class OtlpRequestSpan implements RequestSpan {
     }
   }
 
-  observing(observer: LoopObserver): LoopObserver {
+  // Required: what an observer may be told some day must be passed on here, too.
+  observing(observer: LoopObserver): Required<LoopObserver> {
     return {
       block: (drafted, used) => observer.block(drafted, used),
       llmCall: (...call) => observer.llmCall(...call),
       consultation: (ahead, used) => observer.consultation?.(ahead, used),
+      pace: (tokens, ms) => observer.pace?.(tokens, ms),
       pace: (tokens, ms) => observer.pace?.(tokens, ms),
       step: (kind, startedMs, endedMs, tokens) => {
         observer.step?.(kind, startedMs, endedMs, tokens);
