@@ -36,9 +36,12 @@ function pair({ slm, llm, router }: R2RDeploymentSpec): Record<string, unknown> 
 
 /** The address of a checkpoint is not among them, nor its precision where the user says what the container gets: they change without a restart. */
 function routerInputs({ image, resources, checkpoint, device, precision = defaultPrecision(device) }: RouterSpec): Record<string, unknown> {
-  if (!checkpoint) return { image, resources };
-  const { tokenSecretRef } = checkpoint;
-  return { image, resources, tokenSecretRef, ...(!resources && { precision }), ...(device !== routerDefaults.device && { device }) };
+  return {
+    image,
+    resources,
+    ...(device !== routerDefaults.device && { device }),
+    ...(checkpoint && { tokenSecretRef: checkpoint.tokenSecretRef, ...(!resources && { precision }) }),
+  };
 }
 
 function digest(value: unknown): string {

@@ -163,6 +163,11 @@ export const routerSchema = z
       'CPU and memory of the router container. Left out: requests of 500m and 512Mi; with a checkpoint 1 CPU and 1Gi, or 1536Mi with precision fp32; no limits.',
     ),
   })
-  .meta(rules(...strategyRules));
+  .meta(
+    rules(...strategyRules, {
+      rule: "!has(self.precision) || self.precision != 'int8' || self.device != 'cuda'",
+      message: 'precision: a GPU does not compute in int8; set precision: fp32 or leave it out, or set device: cpu',
+    }),
+  );
 
 export type RouterSpec = z.infer<typeof routerSchema>;

@@ -50,9 +50,9 @@ export function networkSources({ checkpoint }: RouterSpec): readonly ModelSource
   return checkpoint && claimOf(checkpoint.uri) !== undefined ? [modelSource(checkpoint.uri)] : [];
 }
 
-/** GPUs of the router's container. */
-export function routerGpuCount({ checkpoint, device }: RouterSpec): number {
-  return checkpoint && device === 'cuda' ? 1 : 0;
+/** GPUs of the router's container, also without a checkpoint: strategies that need raw logits recover them on the device. */
+export function routerGpuCount({ device }: RouterSpec): number {
+  return device === 'cuda' ? 1 : 0;
 }
 
 /** What the user wrote, else what the network needs. */

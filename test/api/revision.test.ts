@@ -42,7 +42,6 @@ describe('the revision', () => {
     ['api.service.type', 'LoadBalancer'],
     ['networkPolicy.enabled', false],
     ['router.precision', 'fp32'],
-    ['router.device', 'cuda'],
     ['router.lookahead', 'Nested'],
   ];
   for (const [path, value] of sameRevision) {

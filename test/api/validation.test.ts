@@ -208,6 +208,7 @@ const wrong: readonly (readonly [string, string, unknown, readonly RegExp[]])[] 
     'ExternalName',
     [/spec\.api\.service\.type/, /supported values: "ClusterIP", "NodePort", "LoadBalancer"/],
   ],
+  ['int8 on a GPU', 'spec.router', { precision: 'int8', device: 'cuda' }, [/spec\.router/, /precision: a GPU does not compute in int8/]],
   [
     'a Secret in another namespace',
     'spec.api.auth',

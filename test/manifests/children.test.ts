@@ -200,7 +200,7 @@ describe('the router container', () => {
     const { containers, tolerations } = slm({ checkpoint: { uri }, device: 'cuda', resources });
     assert.deepEqual(containers[0]!.resources, { limits: { 'nvidia.com/gpu': '1', memory: '4Gi' } });
     assert.deepEqual(tolerations, [{ key: 'nvidia.com/gpu', operator: 'Exists', effect: 'NoSchedule' }]);
-    assert.equal(router({ device: 'cuda' }).resources.limits, undefined, 'there is no network to run');
+    assert.deepEqual(router({ device: 'cuda' }).resources.limits, { 'nvidia.com/gpu': '1' });
   });
 
   it('alone mounts the claim of a checkpoint, read-only, and finds the file there', () => {
