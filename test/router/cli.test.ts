@@ -90,6 +90,8 @@ describe('r2r router', function () {
       [['--config', 'x', ...folders()], /--slm-url is missing/],
       [['--slm-url', 'http://a', '--config', 'x', '--port', 'http', ...folders()], /--port must be a whole number/],
       [['--slm-url', 'http://a', '--config', 'x', '--slm-model-path', join(folder, 'nowhere'), '--llm-model-path', folder], /nowhere/],
+      [['--slm-url', 'http://a', '--config', 'x', '--tls-cert', 'tls.crt', ...folders()], /--tls-cert and --tls-key go together/],
+      [['--slm-url', 'http://a', '--config', 'x', '--otlp-endpoint', 'nowhere', ...folders()], /--otlp-endpoint must be a URL/],
       [['--what'], /--what/],
     ] as const) {
       const { code, stderr } = await ended(run(...args));

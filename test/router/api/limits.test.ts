@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { routerDefaults } from '../../../src/api/router-config.ts';
 import { ask, chunks, complete, post, type Chunk, type Refusal } from '../chat-client.ts';
 import { readyStage, say, until, type Stage, type StageOptions } from '../stage.ts';
@@ -71,6 +72,17 @@ describe('limits', function () {
     made.configure(limits({ maxBodyBytes: 1_000 }));
     assert.deepEqual(await refusal(await post(router.url, body)), [413, 'request_too_large']);
     assert.equal((await post(router.url, ask)).status, 200);
+  });
+
+  it('reads a compressed body, and bounds what comes out of it', async () => {
+    const { router } = await on();
+    const headers = { 'content-encoding': 'gzip' };
+    assert.equal((await post(router.url, gzipSync(JSON.stringify(ask)), { headers })).status, 200);
+    const bomb = gzipSync(JSON.stringify({ ...ask, user: 'x'.repeat(9 * 2 ** 20) }));
+    assert.ok(bomb.length < 20_000);
+    assert.deepEqual(await refusal(await post(router.url, bomb, { headers })), [413, 'request_too_large']);
+    assert.deepEqual(await refusal(await post(router.url, 'no gzip', { headers })), [400, 'invalid_json']);
+    assert.deepEqual(await refusal(await post(router.url, ask, { headers: { 'content-encoding': 'rot13' } })), [400, 'invalid_json']);
   });
 
   it('waits neither for slow headers nor for a slow body, and answers 408', async () => {
