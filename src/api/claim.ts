@@ -10,9 +10,3 @@ export function claimOf(address: string): string | undefined {
 export function claimFolder(claim: string): string {
   return `${claimsFolder}/${claim}`;
 }
-
-/** `/models/<claim>/<path>` for `pvc://<claim>/<path>`; any other address as it is. */
-export function mountedAddress(address: string): string {
-  const claim = claimOf(address);
-  return claim === undefined ? address : claimFolder(claim) + address.slice(`pvc://${claim}`.length);
-}

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { claimFolder, claimOf, mountedAddress } from '../api/claim.ts';
+import { claimFolder, claimOf } from '../api/claim.ts';
 import type { JsonObject } from './json.ts';
 
 /** Where a model folder is inside a container, and the claim that brings it there if it is not in the image. */
@@ -12,7 +12,7 @@ export interface ModelSource {
 export function modelSource(address: string): ModelSource {
   const trimmed = address.length > 1 ? address.replace(/\/+$/, '') : address;
   const claim = claimOf(trimmed);
-  return { path: mountedAddress(trimmed), ...(claim !== undefined && { claim }) };
+  return claim === undefined ? { path: trimmed } : { path: claimFolder(claim) + trimmed.slice(`pvc://${claim}`.length), claim };
 }
 
 /** One read-only volume for each claim among the sources; a claim that holds both models is mounted once. */

@@ -1,4 +1,3 @@
-import { mountedAddress } from '../api/claim.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import { defaultPrecision } from '../api/router-config.ts';
 import type { RouterConfig } from '../api/router-config.ts';
@@ -15,8 +14,8 @@ export function routerConfig({ metadata, spec }: R2RDeployment, drainingPodUIDs:
     strategy,
     ...(threshold !== undefined && { threshold }),
     strategyOptions: router.strategyOptions ?? {},
-    // A claim is mounted in the router's pod, so the router knows it as a folder.
-    ...(checkpoint && { checkpoint: { uri: mountedAddress(checkpoint.uri) } }),
+    // The hub's token is the pod's, not the configuration's.
+    ...(checkpoint && { checkpoint: { uri: checkpoint.uri } }),
     precision: router.precision ?? defaultPrecision(device),
     device,
     maxDraftTokens: router.maxDraftTokens,

@@ -203,14 +203,14 @@ describe('the router container', () => {
     assert.deepEqual(router({ device: 'cuda' }).resources.limits, { 'nvidia.com/gpu': '1' });
   });
 
-  it('alone mounts the claim of a checkpoint, read-only, and finds the file there', () => {
+  it('alone mounts the claim of a checkpoint, read-only, where routers look for it', () => {
     const deployment = stored('tiny', { ...pair(), router: { checkpoint: { uri: 'pvc://routers/r1/a.pt' } } });
     const { containers, initContainers, volumes } = workload(render(deployment), 'slm').spec.template.spec;
     assert.ok(volumes.some(({ name }) => name === 'model-routers'));
     const mount = { name: 'model-routers', mountPath: '/models/routers', readOnly: true };
     assert.deepEqual(containers[0]!.volumeMounts[0], mount);
     assert.ok(initContainers![0]!.volumeMounts.every(({ name }) => name !== mount.name));
-    assert.equal(routerConfig(deployment).checkpoint?.uri, '/models/routers/r1/a.pt');
+    assert.deepEqual(routerConfig(deployment).checkpoint, { uri: 'pvc://routers/r1/a.pt' });
   });
 
   it('mounts a claim that holds models and the checkpoint once', () => {
