@@ -19,14 +19,25 @@ export function problems(file: 'held-out' | 'train'): Problem[] {
 
 const share = z.number().min(0).max(1);
 const verdicts = z.looseObject({ pairs: z.int(), agreement: share, neutralAgreement: share, divergentAgreement: share });
+const routing = z.array(z.strictObject({ threshold: z.number(), accuracy: share, llmShare: share, aboveLine: z.number() }));
+const found = z.looseObject({ rows: z.int(), divergent: z.int(), recall: share, positiveRate: share });
+const router = z.looseObject({
+  class: z.string(),
+  parameters: z.int(),
+  widths: z.looseObject({ layers: z.array(z.int()) }),
+  threshold: share,
+  found: z.strictObject({ threshold: found, heldOutWritten: found, heldOutRouted: found }),
+  routing,
+});
 const figuresFile = z.looseObject({
   problems: z.int(),
   tokenizer: z.strictObject({ entries: z.int() }),
   models: z.record(z.enum(modelNames), z.looseObject({ parameters: z.int(), vocabulary: z.int(), hidden: z.int(), layers: z.int() })),
   accuracy: z.looseObject({ slm: share, llm: share }),
   differences: z.strictObject({ identical: z.int(), neutral: z.int(), divergent: z.int() }),
-  entropyRouting: z.array(z.strictObject({ threshold: z.number(), accuracy: share, llmShare: share, aboveLine: z.number() })),
+  entropyRouting: routing,
   verifier: z.strictObject({ heldOutPairs: verdicts, modelPairs: verdicts }),
+  router,
 });
 export type Figures = z.infer<typeof figuresFile>;
 

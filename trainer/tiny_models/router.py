@@ -70,7 +70,7 @@ class RouterStage:
         pair = json.loads(path.read_text(encoding="utf-8"))
         export.write_json(path, {**pair, "router": figures})
         (folder / "README.md").write_text(router_card.card(figures, pair["entropyRouting"]), encoding="utf-8")
-        print(router_card.tables(figures))
+        print(router_card.tables(figures, pair["entropyRouting"]))
 
     def _train(self, rows: Rows, validation: Rows) -> Trained:
         embedding = self._slm.model.embed_tokens.weight.detach()
