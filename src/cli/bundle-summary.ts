@@ -5,6 +5,7 @@ import { comparisonThreshold } from '../model/bundle.ts';
 const suspiciousSpread = 0.3;
 
 const count = (value: number) => value.toLocaleString('en-US');
+const probability = (value: number) => String(Number(value.toPrecision(4)));
 const percent = (share: number) => `${(share * 100).toFixed(1)} %`;
 
 function size(bytes: number): string {
@@ -59,16 +60,18 @@ export function bundleSummary(folder: string, digest: string, manifest: BundleMa
     ['digest', `sha256:${digest}`],
     ['network', network === null ? 'none: it recovers raw logits' : `${network}, ${count(parameters)} parameters, ${classes} output(s)`],
     ['inputs', inputText(manifest)],
-    ...(network === null ? [] : [['threshold', threshold === null ? 'none of its own: set one' : `${threshold} (the checkpoint's own)`]]),
+    ...(network === null
+      ? []
+      : [['threshold', threshold === null ? 'none of its own: set one' : `${probability(threshold)} (the checkpoint's own)`]]),
     ['SLM', `${slm.name}, ${count(slm.vocabSize)} tokens, logits in ${manifest.logitsType}`],
     ...(manifest.inputs.includes('embedding') ? [['embedding', ownEmbedding ? `its own (${size(ownEmbedding.bytes)})` : "the SLM's"]] : []),
     ['source', provenance.checkpointDigest === null ? provenance.source : `${provenance.source} (sha256:${provenance.checkpointDigest})`],
   ];
-  const summary = [...table(lines), ''];
+  const summary = [...lines.map(([label = '', value = '']) => `${label.padEnd(15)}${value}`), ''];
   summary.push(...precisionTable(manifest));
   if (comparison) {
     const share = metrics['calibrationDivergentShare'] ?? 0;
-    const where = threshold === null ? `${comparisonThreshold}, for want of a threshold` : `${threshold}`;
+    const where = threshold === null ? `${comparisonThreshold}, for want of a threshold` : probability(threshold);
     summary.push(`${percent(share)} of these ${count(comparison.rows)} rows are divergent at ${where}`);
   } else if (graphs.fp32 && graphs.int8) {
     summary.push('int8 was not compared with fp32: there were no calibration rows');

@@ -42,7 +42,7 @@ export function assertNetworkFits(checkpoint: Checkpoint, slm: SlmConfig, slmFol
   const trainedFor = initArgs['pretrained_model_name'];
   const named = typeof trainedFor === 'string' ? ` (pretrained_model_name ${JSON.stringify(trainedFor.slice(0, 100))})` : '';
   const problem = `hidden_states_size is ${hiddenSize}${named}, the hidden size of the SLM in ${slmFolder} is ${slm.hiddenSize}`;
-  // upstream's training configuration for Qwen3-4B, whose hidden size is 2560, was copied from that for Qwen3-1.7B
+  // all three of upstream's training configurations for Qwen3 say 2048, which is right for the 1.7B alone
   const mistaken = hiddenSize === 2048 && typeof trainedFor === 'string' && trainedFor.includes('Qwen3') && !trainedFor.includes('1.7B');
   const fix = `give an SLM of hidden size ${hiddenSize}${mistaken ? ' (Qwen3-1.7B has it; upstream names 2048 for other sizes by mistake)' : ''}, or a checkpoint trained for ${slm.hiddenSize}`;
   throw new BundleError('BUNDLE_SLM_MISMATCH', checkpoint.path, problem, fix);

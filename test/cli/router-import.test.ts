@@ -107,6 +107,19 @@ describe('kubectl r2r router import', function () {
     }
   });
 
+  it('imports the router network of the example models, whose decisions int8 hardly changes', () => {
+    const checkpoint = join(root, 'examples/models/router/router.pt');
+    const { manifest } = json(run('main', 'import', checkpoint, '--slm', slm, '-o', out, '--calibration-rows', '500', '--json'));
+    const comparison = manifest.graphs.int8!.comparison!;
+    assert.equal(manifest.network, 'HiddenStatesTokenLMHeadLogitsClassifier');
+    assert.deepEqual([comparison.rows, comparison.threshold], [500, manifest.threshold]);
+    assert.ok(comparison.changed <= 10, `${comparison.changed} of 500 decisions changed`);
+    assert.ok(comparison.meanDifference < 0.01, JSON.stringify(comparison));
+    const { calibrationDivergentShare: share, calibrationMaxLogitSpread: spread } = manifest.metrics;
+    assert.ok(share! > 0 && share! < 0.6, `${share} of the rows are divergent`);
+    assert.ok(spread! <= 0.3, `the candidates for the constant of the logits spread by ${spread}`);
+  });
+
   it('recovers the raw logits of rows that the SLM drafts, bit for bit', async () => {
     await importCheckpoint({ checkpointPath: null, slmFolder: slm, outFolder: out, precisions: ['fp32'], source: 'test' });
     const rows: CalibrationRow[] = [];
