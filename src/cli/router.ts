@@ -114,6 +114,7 @@ function clientSide(values: Flags): NonNullable<RouterOptions['client']> {
   const { 'api-keys': apiKeysPath, 'tls-cert': certPath, 'tls-key': keyPath } = values;
   if ((certPath === undefined) !== (keyPath === undefined)) throw new Error('--tls-cert and --tls-key go together: give both or none');
   return {
+    warm: true,
     ...(apiKeysPath !== undefined && { apiKeysPath }),
     ...(certPath !== undefined && keyPath !== undefined && { tls: { certPath, keyPath } }),
   };

@@ -53,7 +53,7 @@ export interface RouterOptions {
   /** How router networks are had. @default there are none: a configuration with a checkpoint is refused */
   readonly loadNetwork?: LoadNetwork;
   /** API keys, TLS and how long clients may take to send. */
-  readonly client?: Pick<ApiServerOptions, 'apiKeysPath' | 'tls' | 'timeouts'>;
+  readonly client?: Pick<ApiServerOptions, 'apiKeysPath' | 'tls' | 'timeouts' | 'warm'>;
   /** @default none */
   readonly tracer?: Tracer;
   readonly metrics?: RouterMetrics;

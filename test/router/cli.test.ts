@@ -43,7 +43,7 @@ describe('r2r router', function () {
 
   it('serves until SIGTERM, logging JSON lines with the addresses it took, and ends with exit code 0', async () => {
     const serve = async (): Promise<ScriptedServer> => {
-      const next = () => ({ id: vocabulary.end, top: distribution(vocabulary.end % 100, 0.99) });
+      const next = () => ({ id: vocabulary.end, top: distribution(vocabulary.end, 0.99) });
       const server = await new ScriptedServer({ next, vocabSize: vocabulary.vocabSize, endIds: [vocabulary.end] }).start();
       servers.push(server);
       return server;

@@ -19,6 +19,8 @@ export interface ApiServerOptions extends Omit<ApiOptions, 'keys' | 'admission' 
   readonly apiKeysPath?: string;
   /** Left out: plain HTTP. */
   readonly tls?: TlsFiles;
+  /** Starts the thread for large requests at once instead of with the first one, which then need not wait for it. @default false */
+  readonly warm?: boolean;
   /** How long clients may take to send. */
   readonly timeouts?: Pick<ListeningOptions, 'headersTimeoutMs' | 'requestTimeoutMs'>;
 }
@@ -43,6 +45,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   if (auth) stops.push(auth.stop);
   const admission = new Admission(options.admissionLimits);
   const preparer = new Preparer(options.promptModel, options.modelPath);
+  if (options.warm) preparer.warm();
   const app = clientApi({ ...options, admission, preparer, ...(auth && { keys: auth.keys }) });
   try {
     const listening = await Listening.on(app, host, port, { ...options.timeouts, ...(watched && { tls: watched.pair }) });

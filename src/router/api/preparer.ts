@@ -73,7 +73,12 @@ export class Preparer {
     worker.postMessage(job, body.byteLength === buffer.byteLength && buffer instanceof ArrayBuffer ? [buffer] : []);
   }
 
-  /** The thread is started by the first large request; another takes its place should it die. */
+  /** Starts the thread, which the first large request would else have to wait for. */
+  warm(): void {
+    (this.#worker ??= this.#start()).unref();
+  }
+
+  /** Another thread takes its place should it die. */
   #start(): Worker {
     const file = import.meta.url.endsWith('.ts') ? './preparation-worker.ts' : './preparation-worker.js';
     const worker = new Worker(new URL(file, import.meta.url), { workerData: { modelPath: this.#modelPath }, resourceLimits });

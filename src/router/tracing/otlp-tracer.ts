@@ -81,7 +81,6 @@ class OtlpRequestSpan implements RequestSpan {
       llmCall: (...call) => observer.llmCall(...call),
       consultation: (ahead, used) => observer.consultation?.(ahead, used),
       pace: (tokens, ms) => observer.pace?.(tokens, ms),
-      pace: (tokens, ms) => observer.pace?.(tokens, ms),
       step: (kind, startedMs, endedMs, tokens) => {
         observer.step?.(kind, startedMs, endedMs, tokens);
         if (this.#steps++ < this.#maxSteps) this.#child(kind, startedMs, endedMs, { 'r2r.tokens': tokens });
