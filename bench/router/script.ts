@@ -10,13 +10,15 @@ const [firstDivergent, divergentIds] = [200, 200];
 /** Share of the divergent tokens at which the LLM says what the SLM says: facts of the published pair. */
 const agreement = 0.5;
 
-/** A prompt that tells the engines which conversation it is and how many per cent of its tokens are divergent. */
-export function promptOf(conversation: number, llmSharePercent: number): number[] {
+/** A prompt that tells the engines which conversation it is and how many in a thousand of its tokens are divergent. */
+export function promptOf(conversation: number, divergentPerMille: number): number[] {
+  const tail = Array.from({ length: 60 }, (_, index) => 20 + index);
   return [
-    10 + llmSharePercent,
+    10 + Math.floor(divergentPerMille / 100),
+    10 + (divergentPerMille % 100),
     10 + (conversation % 400),
     10 + Math.floor(conversation / 400),
-    ...Array.from({ length: 61 }, (_, index) => 20 + index),
+    ...tail,
   ];
 }
 
@@ -32,8 +34,8 @@ export function isDivergent(id: number): boolean {
 
 /** What both models say at `index` of a sequence. */
 export function positionAt(ids: readonly number[], index: number): Position {
-  const draw = (stream: number): number => mix((ids[1] ?? 0) * 1009 + (ids[2] ?? 0) * 7919, index, stream);
-  const share = ((ids[0] ?? 10) - 10) / 100;
+  const draw = (stream: number): number => mix((ids[2] ?? 0) * 1009 + (ids[3] ?? 0) * 7919, index, stream);
+  const share = ((ids[0] ?? 10) - 10) / 10 + ((ids[1] ?? 10) - 10) / 1000;
   const divergent = draw(0) / 2 ** 32 < share;
   const slm = divergent ? firstDivergent + (draw(1) % divergentIds) : firstCertain + (draw(1) % certainIds);
   const agrees = !divergent || draw(2) / 2 ** 32 < agreement;
