@@ -1,28 +1,47 @@
-import { basename } from 'node:path';
+import { homedir } from 'node:os';
+import { basename, join } from 'node:path';
+import type { FetchProgress } from '../model/fetch/index.ts';
 
 /** A checkpoint that is a file of this machine now. */
 export interface ResolvedSource {
   readonly path: string;
   /** Where it came from, for the bundle's manifest: nothing that names a place of this machine. */
   readonly source: string;
-  /** Removes what was fetched. */
-  dispose(): Promise<void>;
 }
 
-/** A place that checkpoints cannot be had from. */
+/** A place that a checkpoint cannot be had from. */
 export class SourceError extends Error {
   override readonly name = 'SourceError';
   readonly code = 'SOURCE_UNSUPPORTED';
 }
 
+export interface SourceOptions {
+  /** `HF_ENDPOINT` and `HF_TOKEN` as Hugging Face's own programs read them, `XDG_CACHE_HOME`. */
+  readonly environment: NodeJS.ProcessEnv;
+  readonly signal: AbortSignal;
+  readonly progress?: (progress: FetchProgress) => void;
+}
+
 /**
- * Makes a file of what the user named. What has no scheme is a path, never the name of a repository.
+ * Makes a file of what the user named: a path, `https://`, `hf://org/repo/file@revision` or `pvc://`. What has no scheme is a path of this
+ * machine, never the name of a repository.
  *
- * @throws SourceError naming the scheme
+ * @throws SourceError, FetchError; the signal's reason
  */
-export function resolveSource(uri: string): Promise<ResolvedSource> {
-  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(uri)?.[1]?.toLowerCase();
-  if (scheme !== undefined)
-    return Promise.reject(new SourceError(`${uri}: checkpoints are not fetched over ${scheme}; download the file and give its path`));
-  return Promise.resolve({ path: uri, source: `file:${basename(uri)}`, dispose: () => Promise.resolve() });
+export async function resolveSource(uri: string, { environment, signal, progress }: SourceOptions): Promise<ResolvedSource> {
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(uri)) return { path: uri, source: `file:${basename(uri)}` };
+  const endpoint = environment['HF_ENDPOINT'];
+  if (uri.startsWith('hf://') && !endpoint)
+    throw new SourceError(`${uri}: which hub? set HF_ENDPOINT to its address, such as https://hub.example.org`);
+  const { fetchArtifact } = await import('../model/fetch/index.ts');
+  const { path, source, kind } = await fetchArtifact(uri, {
+    cacheFolder: join(environment['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'r2r', 'checkpoints'),
+    hub: { endpoint: endpoint ?? '', token: environment['HF_TOKEN'] },
+    // where pods mount claims
+    claimFolder: (claim) => `/models/${claim}`,
+    signal,
+    ...(progress && { progress }),
+  });
+  if (kind === 'folder') throw new SourceError(`${uri}: is a folder; name the .pt file in it`);
+  return { path, source };
 }

@@ -11,7 +11,8 @@ import { UsageError, parsed, runCommand } from './command.ts';
 const routerImportUsage = `usage: r2r router import CHECKPOINT --slm FOLDER -o BUNDLE [flags]
 
 Turns an upstream router checkpoint (.pt) into a router bundle for one SLM. Nothing in the checkpoint is executed.
-CHECKPOINT is a path, or "none" for a bundle without a network, which strategies on raw logits need.
+CHECKPOINT is a path, https://HOST/FILE.pt, hf://ORG/REPO/FILE.pt@REVISION (HF_ENDPOINT, HF_TOKEN) or pvc://CLAIM/FILE.pt (in a pod
+that mounts it); or "none" for a bundle without a network, which strategies on raw logits need.
 
   --slm FOLDER                the SLM's Hugging Face folder (config.json, tokenizer.json, *.safetensors)
   -o, --output BUNDLE         the folder to write; it must not exist, be empty, or hold this very bundle
@@ -73,29 +74,25 @@ async function run(
   { checkpoint, slm, output, precisions, slmUrl, rows, overrideInitArgs, logitsType, json }: ImportArguments,
   signal: AbortSignal,
 ): Promise<{ readonly imported: ImportedBundle; readonly note: string | undefined }> {
-  const source = checkpoint === 'none' ? undefined : await resolveSource(checkpoint);
-  try {
-    const compares = source !== undefined && precisions.includes('int8') && rows > 0;
-    const drafts = compares && (slmUrl !== undefined || (await canDraftHere(slm)));
-    const imported = await importCheckpoint(
-      {
-        checkpointPath: source?.path ?? null,
-        slmFolder: slm,
-        outFolder: output,
-        precisions,
-        source: source?.source ?? 'the SLM alone',
-        ...(overrideInitArgs && { overrideInitArgs }),
-        ...(logitsType && { logitsType }),
-        ...(drafts && { calibration: (logprobs) => draftRows({ slmFolder: slm, rows, slmUrl }, logprobs, signal) }),
-        ...(!json && { progress: (step) => process.stderr.write(`${progressText(step)}\n`) }),
-      },
-      signal,
-    );
-    const note = compares && !drafts ? 'give --slm-url to compare int8 with fp32: this SLM is too large to be run here' : undefined;
-    return { imported, note };
-  } finally {
-    await source?.dispose();
-  }
+  const source = checkpoint === 'none' ? undefined : await resolveSource(checkpoint, { environment: process.env, signal });
+  const compares = source !== undefined && precisions.includes('int8') && rows > 0;
+  const drafts = compares && (slmUrl !== undefined || (await canDraftHere(slm)));
+  const imported = await importCheckpoint(
+    {
+      checkpointPath: source?.path ?? null,
+      slmFolder: slm,
+      outFolder: output,
+      precisions,
+      source: source?.source ?? 'the SLM alone',
+      ...(overrideInitArgs && { overrideInitArgs }),
+      ...(logitsType && { logitsType }),
+      ...(drafts && { calibration: (logprobs) => draftRows({ slmFolder: slm, rows, slmUrl }, logprobs, signal) }),
+      ...(!json && { progress: (step) => process.stderr.write(`${progressText(step)}\n`) }),
+    },
+    signal,
+  );
+  const note = compares && !drafts ? 'give --slm-url to compare int8 with fp32: this SLM is too large to be run here' : undefined;
+  return { imported, note };
 }
 
 function progressText(step: ImportStep): string {

@@ -43,7 +43,10 @@ describe('kubectl r2r router import', function () {
   afterEach(() => rmSync(folder, { recursive: true }));
 
   const run = (entry: 'main' | 'kubectl-r2r', ...args: string[]) =>
-    spawnSync(process.execPath, [join(root, `src/cli/${entry}.ts`), 'router', ...args], { encoding: 'utf8' });
+    spawnSync(process.execPath, [join(root, `src/cli/${entry}.ts`), 'router', ...args], {
+      encoding: 'utf8',
+      env: { ...process.env, HF_ENDPOINT: '' },
+    });
   const json = ({ stdout, stderr, status }: ReturnType<typeof run>): Imported => {
     assert.equal(status, 0, stderr);
     return JSON.parse(stdout) as Imported;
@@ -214,12 +217,8 @@ describe('kubectl r2r router import', function () {
       /default_router\.pt: the checkpoint cannot be opened/,
     ],
     ['a checkpoint for another SLM', ['import', join(fixtures, 'wide.pt')], 'BUNDLE_SLM_MISMATCH', /hidden_states_size is 128/],
-    [
-      'a place that nothing is fetched from',
-      ['import', 'ftp://host/router.pt'],
-      'SOURCE_UNSUPPORTED',
-      /checkpoints are not fetched over ftp/,
-    ],
+    ['a place that nothing is fetched from', ['import', 'ftp://host/router.pt'], 'FETCH_URI_INVALID', /nothing is fetched over ftp/],
+    ['a hub without an address', ['import', 'hf://org/repo/router.pt@main'], 'SOURCE_UNSUPPORTED', /which hub\? set HF_ENDPOINT/],
     ['a server that is not there', ['import', tiny, '--slm-url', 'http://127.0.0.1:9'], 'unreachable', /127\.0\.0\.1:9/],
   ] as const) {
     it(`ends with 1, says why and writes nothing for ${what}`, () => {
