@@ -59,7 +59,15 @@ export const routerStatusSchema = z.object({
   parameters: z.object({ slm: z.number().optional(), llm: z.number().optional(), router: z.number().optional() }),
   /** LLM replicas this router knows. A pod in `drainingPodUIDs` with 0 in flight here is acknowledged. */
   llmEndpoints: z.array(
-    z.object({ podUID: z.string().optional(), address: z.string(), ready: z.boolean(), draining: z.boolean(), inFlight: z.number() }),
+    z.object({
+      podUID: z.string().optional(),
+      address: z.string(),
+      ready: z.boolean(),
+      draining: z.boolean(),
+      inFlight: z.number(),
+      /** Why it gets no calls although it answers: how it was started, and the fix; for people. */
+      problem: z.string().optional(),
+    }),
   ),
 });
 

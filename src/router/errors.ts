@@ -16,6 +16,7 @@ export const apiErrorStatuses = {
   not_ready: 503,
   slm_unavailable: 503,
   llm_unavailable: 503,
+  router_network_unavailable: 503,
   engine_error: 502,
   internal_error: 500,
 } as const;

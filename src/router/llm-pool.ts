@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EngineError, type EngineLoad, type GenerateCall, type GeneratedToken } from '../sglang/index.ts';
+import { EngineError, type EngineLoad, type GenerateCall, type GeneratedToken, type ServerInfo } from '../sglang/index.ts';
 import { validTokens, type Engine } from './engines.ts';
+import type { Log } from './log.ts';
 import type { LoopObserver } from './observer.ts';
 import { rendezvous } from './rendezvous.ts';
+import { judgeServer } from './server-requirements.ts';
 
 /** One LLM pod, as the EndpointSlices (or a flag) name it. */
 export interface LlmEndpoint {
@@ -18,6 +20,7 @@ export interface LlmEngine extends Engine {
   readonly inFlight: number;
   ready(signal?: AbortSignal): Promise<boolean>;
   contextLength(signal?: AbortSignal): Promise<number | undefined>;
+  serverInfo(signal?: AbortSignal): Promise<ServerInfo>;
   load(signal?: AbortSignal): Promise<EngineLoad>;
   /** Lets calls in flight end, then closes the connections. */
   close(): Promise<void>;
@@ -30,6 +33,7 @@ export interface LlmPoolOptions {
   /** Ids below this are known to both models and the tokenizer. */
   readonly validIds: number;
   readonly observer: LoopObserver;
+  readonly log?: Log;
   /** Milliseconds that only go forward. */
   readonly now?: () => number;
   /** First and longest wait before a failed replica is looked at again. @default { firstMs: 100, longestMs: 5_000 } */
@@ -40,6 +44,8 @@ export interface LlmPoolOptions {
 const probeMs = 1_000;
 /** How long a replica that failed may take for one token after one. */
 const canaryTimeoutMs = 10_000;
+/** How long a replica's own wish to be left alone is heeded. */
+const longestPauseMs = 10_000;
 
 /** How long to insist on an LLM answer. */
 export interface Insistence {
@@ -55,6 +61,8 @@ export interface ReplicaView {
   readonly draining: boolean;
   /** Takes calls now: ready, not draining, and answering. */
   readonly available: boolean;
+  /** Why it takes no calls although it answers: it was started in a way that routing cannot work with. */
+  readonly problem: string | undefined;
 }
 
 interface Replica {
@@ -67,12 +75,20 @@ interface Replica {
   failures: number;
   /** Its context length was learnt. */
   contextKnown: boolean;
+  problem: string | undefined;
+  /** Conversations of which a call timed out here, and when the first such call began, until it is known whether the replica still answers. */
+  readonly doubts: Map<string, number>;
+  /** It is being found out. */
+  examined: boolean;
   readonly gone: AbortController;
 }
 
 /**
- * The LLM replicas and what is known of them. A replica takes calls when its endpoint is ready, it is not being drained and it has
- * answered since it last failed; a conversation keeps its replica as long as that one takes calls.
+ * The LLM replicas and what is known of them. A replica takes calls when its endpoint is ready, it is not being drained, it is started as it
+ * must be and it has answered since it last failed; a conversation keeps its replica as long as that one takes calls.
+ *
+ * A call that times out says little: the replica may be dead, or the call's prompt long. So it is the one conversation that goes elsewhere,
+ * until one token after one, asked for with the same timeout, has told which.
  */
 export class LlmPool {
   readonly #options: LlmPoolOptions;
@@ -96,12 +112,19 @@ export class LlmPool {
       engine: replica.engine,
       draining: replica.draining,
       available: isAvailable(replica),
+      problem: replica.problem,
     }));
   }
 
   /** Some replica takes calls now. */
   get available(): boolean {
     return [...this.#replicas.values()].some(isAvailable);
+  }
+
+  /** What is wrong with replicas that answer but are started otherwise than they must be; undefined where there are none. */
+  get problem(): string | undefined {
+    const problems = [...this.#replicas.values()].flatMap(({ endpoint, problem }) => (problem ? [`${endpoint.url}: ${problem}`] : []));
+    return problems.length > 0 ? problems.join('; ') : undefined;
   }
 
   /** Some replica took calls once. */
@@ -140,6 +163,9 @@ export class LlmPool {
         answering: false,
         failures: 0,
         contextKnown: false,
+        problem: undefined,
+        doubts: new Map<string, number>(),
+        examined: false,
         gone,
       };
       this.#replicas.set(id, replica);
@@ -159,7 +185,7 @@ export class LlmPool {
     if (!replica) return [];
     const share = this.#others(replica, new Set()) ? 2 : 1;
     try {
-      return await this.#call(replica, 'prime', { ...call, timeoutMs: timeoutMs / share }, signal);
+      return await this.#call(replica, 'prime', key, { ...call, timeoutMs: timeoutMs / share }, signal);
     } catch (error) {
       if (signal.aborted || error instanceof EngineError) return [];
       throw error;
@@ -180,7 +206,7 @@ export class LlmPool {
   ): Promise<readonly GeneratedToken[]> {
     // Where the pool has been out for longer than the timeout already, nobody waits all over again; one that was quiet since gets the full patience.
     if (this.available && this.#now() - this.#lastFailure > insistence.timeoutMs) this.#outSince = undefined;
-    const deadline = insistence.forever ? Infinity : (this.#outSince ?? this.#now()) + insistence.timeoutMs;
+    const deadline = insistence.forever ? Infinity : (this.#outSinceFor(key) ?? this.#now()) + insistence.timeoutMs;
     const refused = new Set<Replica>();
     let refusal: EngineError | undefined;
     for (let waits = 0; ;) {
@@ -190,7 +216,7 @@ export class LlmPool {
       if (!replica) {
         // Waiting would not help: the same sequence would be refused again.
         if (refusal) throw refusal;
-        this.#outSince ??= this.#now();
+        if (!this.available) this.#outSince ??= this.#now();
         const wait = Math.min(deadline - this.#now(), this.#backoffMs(waits++));
         if (!(await this.#change(wait, signal, insistence.abandoned)) && this.#now() >= deadline) return [];
         continue;
@@ -200,14 +226,14 @@ export class LlmPool {
       const left = deadline > started && !insistence.forever ? deadline - started : insistence.timeoutMs;
       const timeoutMs = Math.max(1, this.#others(replica, refused) ? left / 2 : left);
       try {
-        return await this.#call(replica, 'token', { ...call, timeoutMs }, signal);
+        return await this.#call(replica, 'token', key, { ...call, timeoutMs }, signal);
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof EngineError)) throw error;
         if (!error.retryable) {
           refused.add(replica);
           refusal = error;
-        } else if (this.#now() >= deadline && !this.available) return [];
+        } else if (this.#now() >= deadline && !this.#choose(key, refused)) return [];
       }
     }
   }
@@ -225,15 +251,29 @@ export class LlmPool {
   }
 
   #choose(key: string, refused: ReadonlySet<Replica>): Replica | undefined {
-    const candidates = [...this.#replicas.values()].filter((replica) => isAvailable(replica) && !refused.has(replica));
-    return rendezvous(key, candidates, (replica) => idOf(replica.endpoint));
+    const takesCalls = (replica: Replica): boolean => isAvailable(replica) && !refused.has(replica) && !replica.doubts.has(key);
+    return rendezvous(key, [...this.#replicas.values()].filter(takesCalls), (replica) => idOf(replica.endpoint));
+  }
+
+  /** Since when a conversation has had no answer: because no replica gave one, or because those it called did not in time. */
+  #outSinceFor(key: string): number | undefined {
+    const since = [this.#outSince, ...[...this.#replicas.values()].map(({ doubts }) => doubts.get(key))].filter(
+      (time) => time !== undefined,
+    );
+    return since.length > 0 ? Math.min(...since) : undefined;
   }
 
   #others(replica: Replica, refused: ReadonlySet<Replica>): boolean {
     return [...this.#replicas.values()].some((other) => other !== replica && isAvailable(other) && !refused.has(other));
   }
 
-  async #call(replica: Replica, kind: 'prime' | 'token', call: GenerateCall, signal: AbortSignal): Promise<readonly GeneratedToken[]> {
+  async #call(
+    replica: Replica,
+    kind: 'prime' | 'token',
+    key: string,
+    call: GenerateCall,
+    signal: AbortSignal,
+  ): Promise<readonly GeneratedToken[]> {
     const { observer, validIds } = this.#options;
     const started = this.#now();
     const report = (outcome: 'ok' | 'failed' | 'cancelled'): void =>
@@ -246,36 +286,57 @@ export class LlmPool {
       return tokens;
     } catch (error) {
       report(signal.aborted ? 'cancelled' : 'failed');
-      // A prime that takes too long says that the prompt is long, not that the replica fails: other conversations keep it.
-      const slowPrime = kind === 'prime' && error instanceof EngineError && error.code === 'timeout';
-      if (!signal.aborted && error instanceof EngineError && error.retryable && !slowPrime) {
-        this.#outSince ??= started;
-        this.#lastFailure = this.#now();
-        this.#suspect(replica);
+      if (!signal.aborted && error instanceof EngineError && error.retryable) {
+        if (error.code !== 'timeout') this.#suspect(replica, started, error.retryAfterMs);
+        else if (replica.answering) {
+          // A prime that took too long was only to warm the cache: the conversation may try again at once.
+          if (kind === 'token' && !replica.doubts.has(key)) replica.doubts.set(key, started);
+          if (!replica.examined) void this.#examine(replica, call.timeoutMs);
+        }
       }
       throw error;
     }
   }
 
-  /** No call goes to a replica that failed until it says that it is ready. Calls that fail together count once. */
-  #suspect(replica: Replica): void {
+  /** Finds out whether a replica at which a call timed out gives anybody a token within the same time. Never rejects. */
+  async #examine(replica: Replica, timeoutMs: number): Promise<void> {
+    replica.examined = true;
+    const started = this.#now();
+    const alive = await this.#givesToken(replica, timeoutMs).catch(() => false);
+    replica.examined = false;
+    const since = Math.min(started, ...replica.doubts.values());
+    replica.doubts.clear();
+    if (!alive && !replica.gone.signal.aborted) this.#suspect(replica, since);
+    this.#notify();
+  }
+
+  /**
+   * No call goes to a replica that failed until it says that it is ready. Calls that fail together count once.
+   *
+   * @param since start of the call that failed
+   * @param notBeforeMs it is left alone for so long at least
+   */
+  #suspect(replica: Replica, since: number, notBeforeMs = 0): void {
+    this.#outSince ??= since;
+    this.#lastFailure = this.#now();
     if (!replica.answering) return;
     replica.failures++;
     replica.answering = false;
-    void this.#probe(replica);
+    void this.#probe(replica, notBeforeMs);
   }
 
   /**
    * Asks a replica, with growing waits, until it answers or is gone: whether it is ready, and after a failure also for one token, so that
-   * no client has to try out a server that hangs.
+   * no client has to try out a server that hangs. One that is started otherwise than it must be is asked again like one that is not ready.
    */
-  async #probe(replica: Replica): Promise<void> {
+  async #probe(replica: Replica, notBeforeMs = 0): Promise<void> {
     const { signal } = replica.gone;
     const failed = replica.failures > 0;
-    const wait = (tries: number): Promise<void> => sleep(failed ? this.#backoffMs(tries) : probeMs, undefined, { signal, ref: false });
+    const wait = (tries: number, atLeastMs = 0): Promise<void> =>
+      sleep(Math.max(atLeastMs, failed ? this.#backoffMs(tries) : probeMs), undefined, { signal, ref: false });
     try {
-      if (failed) await wait(replica.failures - 1);
-      for (let tries = 0; !(await this.#answers(replica, failed)); tries++) await wait(tries);
+      if (failed) await wait(replica.failures - 1, Math.min(notBeforeMs, longestPauseMs));
+      for (let tries = 0; !(await this.#answers(replica, failed)) || !(await this.#suits(replica)); tries++) await wait(tries);
       await this.#askContextLength(replica);
       signal.throwIfAborted();
       replica.answering = true;
@@ -304,9 +365,25 @@ export class LlmPool {
 
   async #answers({ engine, gone }: Replica, failed: boolean): Promise<boolean> {
     if (!(await engine.ready(gone.signal))) return false;
-    if (!failed) return true;
+    return failed ? this.#givesToken({ engine, gone }, canaryTimeoutMs) : true;
+  }
+
+  /** Whether it is started as it must be. One that does not tell is taken for fine. */
+  async #suits(replica: Replica): Promise<boolean> {
+    const { engine, gone, endpoint } = replica;
+    const info = await engine.serverInfo(gone.signal).catch(() => undefined);
+    gone.signal.throwIfAborted();
+    const problem = info && judgeServer(info, { hiddenStates: false }).refusals.join('; ');
+    if (problem && problem !== replica.problem)
+      this.#options.log?.error({ endpoint, problem }, 'LLM replica refused: it takes no calls until it is started otherwise');
+    replica.problem = problem || undefined;
+    return !problem;
+  }
+
+  /** Asks for one token after one. @throws the reason when the replica is gone */
+  async #givesToken({ engine, gone }: Pick<Replica, 'engine' | 'gone'>, timeoutMs: number): Promise<boolean> {
     try {
-      await engine.generate({ ids: [0], maxNewTokens: 1, timeoutMs: canaryTimeoutMs }, gone.signal);
+      await engine.generate({ ids: [0], maxNewTokens: 1, timeoutMs }, gone.signal);
       return true;
     } catch (error) {
       if (error instanceof EngineError) return false;

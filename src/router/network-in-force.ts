@@ -1,6 +1,7 @@
 import type { Loaded } from './routing.ts';
 import type { ScorableRow, Scorer, Scoring, SignalName } from './scoring/index.ts';
 import { plainScorer } from './scoring/index.ts';
+import { retryingScorer } from './scoring-retry.ts';
 import { evidenceLogits } from './scoring/uncertainty.ts';
 
 /** What scores tokens for the requests that begin now. */
@@ -32,7 +33,7 @@ export class NetworkInForce implements Network {
   }
 
   scorerFor(signals: readonly SignalName[]): Scorer {
-    const scorer = this.scoring.scorerFor(signals);
+    const scorer = retryingScorer(this.scoring.scorerFor(signals));
     return {
       topLogprobs: scorer.topLogprobs,
       hiddenStates: scorer.hiddenStates,

@@ -13,8 +13,12 @@ export interface ReadinessFacts {
   /** What keeps the router network from being in force, in words; undefined when nothing does. */
   readonly network: string | undefined;
   readonly slmReady: boolean;
+  /** Why the SLM's server cannot be used as it was started. */
+  readonly slmProblem?: string | undefined;
   readonly llmAvailable: boolean;
   readonly llmEverAvailable: boolean;
+  /** Why replicas that answer cannot be used as they were started. */
+  readonly llmProblem?: string | undefined;
   /** Since this router started. */
   readonly upMs: number;
 }
@@ -29,11 +33,15 @@ export function readiness(facts: ReadinessFacts): Readiness {
   if (facts.stopping) waitingFor.push('nothing: this router is stopping');
   if (facts.network !== undefined) waitingFor.push(facts.network);
   else if (!facts.config) waitingFor.push('its configuration');
-  if (!facts.slmReady) waitingFor.push('the SLM server');
+  if (!facts.slmReady) waitingFor.push(because('the SLM server', facts.slmProblem));
   if (facts.config && facts.config.strategy !== 'slm') {
     const { onLLMUnavailable, llmTimeoutSeconds } = facts.config;
     const slmMayStepIn = onLLMUnavailable === 'UseSLM' && (facts.llmEverAvailable || facts.upMs >= llmTimeoutSeconds * 1000);
-    if (!facts.llmAvailable && !slmMayStepIn) waitingFor.push('an LLM replica that takes calls');
+    if (!facts.llmAvailable && !slmMayStepIn) waitingFor.push(because('an LLM replica that takes calls', facts.llmProblem));
   }
   return { ready: waitingFor.length === 0, waitingFor };
+}
+
+function because(what: string, problem: string | undefined): string {
+  return problem === undefined ? what : `${what} (${problem})`;
 }

@@ -22,7 +22,7 @@ import { readiness, type Readiness } from './readiness.ts';
 import { probe } from './probe.ts';
 import { routingOf } from './routing.ts';
 import { Slm } from './slm.ts';
-import { SlmWatch } from './slm-watch.ts';
+import { SlmWatch, type SlmNeeds } from './slm-watch.ts';
 import type { ConfigSource, EndpointSource } from './sources.ts';
 import { noTracer, type Tracer } from './tracing/tracer.ts';
 import { checkSameVocabulary } from './vocabulary.ts';
@@ -96,11 +96,12 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
   decoder.start();
   const slmClient = new SglangClient({ url: options.slmUrl, vocabSize: slmFacts.vocabSize, decoder });
   const slm = new Slm({ engine: slmClient, validIds, endIds: [...endIds] });
-  const watch = new SlmWatch(slmClient, log);
+  const watch = new SlmWatch(slmClient, log, () => slmNeeds(live));
   const pool = new LlmPool({
     connect: ({ url }) => new SglangClient({ url, vocabSize: llmFacts.vocabSize, decoder }),
     validIds,
     observer: metrics,
+    log,
   });
   const loads = new LlmLoads(pool, options.loadEveryMs ?? 5_000);
   metrics.publishEndpoints(pool, loads);
@@ -121,7 +122,10 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
     load: options.loadNetwork ?? noNetworks,
     log,
     onRefused: () => metrics.configRefused(),
-    onChange: updatePool,
+    onChange: () => {
+      updatePool();
+      watch.look();
+    },
   });
   metrics.publishScoring(() => live.scoring);
   const unsubscribeConfig = options.config.subscribe((text) => live.take(text));
@@ -138,14 +142,16 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
       config: live.current?.config,
       network: live.waitingFor,
       slmReady: watch.ready,
+      slmProblem: watch.problem,
       llmAvailable: pool.available,
       llmEverAvailable: pool.everAvailable,
+      llmProblem: pool.problem,
       upMs: now() - startedAt,
     });
   const servingNow = (): { readonly serving: Serving; readonly config: RouterConfig } => {
     const { current } = live;
-    // The SLM may have stumbled for a moment: requests are tried nevertheless once it was up.
-    if (!current || !watch.everReady)
+    // The SLM may have stumbled for a moment: requests are tried nevertheless once it was up, unless it came back as another one.
+    if (!current || !watch.everReady || watch.problem !== undefined)
       throw new ApiError('not_ready', `this router is still waiting for ${state().waitingFor.join(', ')}; try again soon`);
     const { config, network } = current;
     return { serving: { ...common, loaded: network.loaded, scorerFor: (signals) => network.scorerFor(signals) }, config };
@@ -171,12 +177,13 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
       ...(llmFacts.parameters !== undefined && { llm: llmFacts.parameters }),
       ...(live.scoring && { router: live.scoring.manifest.parameters }),
     },
-    llmEndpoints: pool.replicas.map(({ endpoint, engine, draining, available }) => ({
+    llmEndpoints: pool.replicas.map(({ endpoint, engine, draining, available, problem }) => ({
       ...(endpoint.podUID !== undefined && { podUID: endpoint.podUID }),
       address: endpoint.url,
       ready: available,
       draining,
       inFlight: engine.inFlight,
+      ...(problem !== undefined && { problem }),
     })),
   });
 
@@ -238,6 +245,14 @@ function routingStatus(live: LiveRouting): Pick<RouterStatus, 'strategy' | 'thre
   const { config, network } = current;
   const { name, threshold } = routingOf({}, config, network.loaded);
   return { strategy: name, ...(threshold !== undefined && { threshold }), lookahead: config.lookahead, ...(bundle && { bundle }) };
+}
+
+/** What a request without wishes of its own makes the router ask of the SLM's server. */
+function slmNeeds({ current, scoring }: LiveRouting): SlmNeeds {
+  if (!current) return { hiddenStates: false, topLogprobs: 0 };
+  const { config, network } = current;
+  const { hiddenStates, topLogprobs } = network.scorerFor(routingOf({}, config, network.loaded).signals);
+  return { hiddenStates, topLogprobs, hiddenSize: scoring?.manifest.hiddenSize };
 }
 
 const noNetworks: LoadNetwork = () => Promise.reject(new Error('this router was started without a way to load router networks'));

@@ -72,8 +72,14 @@ export class Slm {
             cause: error,
           });
         const delay = retryDelaysMs[attempt];
-        if (delay === undefined) throw new ApiError('slm_unavailable', 'the SLM server does not answer; try again later', { cause: error });
-        await sleep(delay, undefined, { signal }).catch(() => signal.throwIfAborted());
+        if (delay === undefined)
+          throw new ApiError('slm_unavailable', 'the SLM server does not answer; try again later', {
+            cause: error,
+            ...(error.retryAfterMs !== undefined && { retryAfterSeconds: Math.ceil(error.retryAfterMs / 1000) }),
+          });
+        // A server that asks for more time than the tries would take gets the longest of their waits.
+        const asked = Math.min(error.retryAfterMs ?? 0, Math.max(...retryDelaysMs));
+        await sleep(Math.max(delay, asked), undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     }
   }

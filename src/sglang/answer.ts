@@ -64,7 +64,8 @@ export function readAnswer(value: unknown, body: GenerateBody, url: string): Gen
 
 /**
  * Checks and reads an answer. Everything that could make a wrong token look right is checked: that the answer is to this request (rid,
- * prompt length), that there is one entry a token in every list, that each number is one, and that all states have one width.
+ * prompt length), that there is one entry a token in every list, that each number is one, that distributions descend and begin with the token
+ * that was taken, that all states have one width, and that the first is the prompt's last.
  *
  * @throws EngineError `malformed` (partial or inconsistent) or `aborted`
  */
@@ -90,8 +91,8 @@ export function readPacked(value: unknown, expected: ExpectedAnswer, url: string
     ids: Int32Array.from(ids),
     finish: finishType,
     cachedTokens: typeof cached === 'number' ? cached : 0,
-    ...(expected.topLogprobs > 0 && readTops(meta['output_top_logprobs'], ids.length, expected.topLogprobs, malformed)),
-    ...(expected.hiddenStates && readStates(meta['hidden_states'], ids.length, malformed)),
+    ...(expected.topLogprobs > 0 && readTops(meta['output_top_logprobs'], ids, expected.topLogprobs, malformed)),
+    ...(expected.hiddenStates && readStates(meta['hidden_states'], ids.length, uncachedTokens(expected, cached), malformed)),
   };
 }
 
@@ -107,21 +108,39 @@ function perToken(value: unknown, tokens: number): readonly unknown[] | undefine
   return Array.isArray(value) && value.length === tokens ? value : undefined;
 }
 
-function readTops(value: unknown, tokens: number, count: number, malformed: (what: string) => Error): Pick<PackedAnswer, 'top'> {
-  const rows = perToken(value, tokens);
+/** Tokens of the prompt that had to be read; undefined when the server does not say. */
+function uncachedTokens({ promptTokens }: ExpectedAnswer, cached: unknown): number | undefined {
+  return typeof cached === 'number' ? promptTokens - cached : undefined;
+}
+
+function readTops(value: unknown, tokens: readonly number[], count: number, malformed: (what: string) => Error): Pick<PackedAnswer, 'top'> {
+  const rows = perToken(value, tokens.length);
   if (!rows) throw malformed('output_top_logprobs does not have one entry a token');
-  const ids = new Int32Array(tokens * count);
-  const logprobs = new Float64Array(tokens * count);
+  const ids = new Int32Array(tokens.length * count);
+  const logprobs = new Float64Array(tokens.length * count);
   for (const [index, row] of rows.entries()) {
     const [from, to] = [index * count, (index + 1) * count];
     if (!readTop(row, ids.subarray(from, to), logprobs.subarray(from, to))) throw malformed(`output_top_logprobs[${index}] is damaged`);
+    if (!isBest(tokens[index], ids.subarray(from, to), logprobs.subarray(from, to)))
+      throw malformed(`output_ids[${index}] is not the best of output_top_logprobs[${index}]: the server does not decode greedily`);
   }
   return { top: { count, ids, logprobs } };
 }
 
-function readStates(value: unknown, tokens: number, malformed: (what: string) => Error): Pick<PackedAnswer, 'hidden'> {
+/** @param uncached tokens of the prompt that had to be read */
+function readStates(
+  value: unknown,
+  tokens: number,
+  uncached: number | undefined,
+  malformed: (what: string) => Error,
+): Pick<PackedAnswer, 'hidden'> {
   const rows = perToken(value, tokens);
   if (!rows) throw malformed('hidden_states does not have one entry a token');
+  // A prompt read in several passes has the states of one of them here: of the last in some versions, of the first in others, whose last
+  // row is then in the middle of the prompt. The next try finds the prompt cached, and gets one row.
+  const first: unknown = rows[0];
+  if (uncached !== undefined && Array.isArray(first) && Array.isArray(first[0]) && first.length < uncached)
+    throw malformed(`hidden_states[0] has ${first.length} rows of ${uncached} prompt tokens that were read`);
   let width = 0;
   let values = new Float32Array();
   for (const [index, entry] of rows.entries()) {
@@ -146,7 +165,23 @@ function readTop(value: unknown, ids: Int32Array, logprobs: Float64Array): boole
     if (typeof logprob !== 'number' && (logprob !== null || index === 0)) return false;
     ids[index] = id;
     logprobs[index] = logprob ?? Number.NEGATIVE_INFINITY;
+    if ((logprobs[index - 1] ?? maxLogprob) < (logprobs[index] ?? 0)) return false;
   }
+  return true;
+}
+
+/** Zero but for rounding. */
+const maxLogprob = 1e-3;
+/** Equal logits may become log-probabilities that differ in the last bits. */
+const tieNats = 1e-3;
+
+/** Whether a token is the first of its distribution, or ties with it. */
+function isBest(token: number | undefined, ids: Int32Array, logprobs: Float64Array): boolean {
+  for (let index = 0; index < ids.length; index++) {
+    if ((logprobs[index] ?? 0) < (logprobs[0] ?? 0) - tieNats) return false;
+    if (ids[index] === token) return true;
+  }
+  // All of them tie: the token may be one more.
   return true;
 }
 
@@ -164,6 +199,7 @@ function copyNumbers(from: readonly unknown[], to: Float32Array, offset: number)
     const value = from[index];
     if (typeof value !== 'number') return false;
     to[offset + index] = value;
+    if (!Number.isFinite(to[offset + index])) return false;
   }
   return true;
 }

@@ -181,7 +181,9 @@ function accepted(answer: HttpAnswer, path: string, url: string): HttpAnswer {
         : answer.status >= 400
           ? 'rejected'
           : 'malformed';
-  throw new EngineError(code, url, `${path} answered ${answer.status}: ${textOf(answer).slice(0, 300)}`);
+  const { status, retryAfterMs } = answer;
+  const said = `${path} answered ${status}: ${textOf(answer).slice(0, 300)}`;
+  throw new EngineError(code, url, said, retryAfterMs === undefined ? {} : { retryAfterMs });
 }
 
 function parseJson(answer: HttpAnswer, path: string, url: string): unknown {

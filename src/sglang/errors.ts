@@ -27,11 +27,14 @@ export class EngineError extends Error {
   override readonly name = 'EngineError';
   readonly code: EngineErrorCode;
   readonly url: string;
+  /** How long the server asks not to be called again; undefined when it did not say. */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(code: EngineErrorCode, url: string, message: string, options?: ErrorOptions) {
+  constructor(code: EngineErrorCode, url: string, message: string, options: ErrorOptions & { readonly retryAfterMs?: number } = {}) {
     super(`${url}: ${message}`, options);
     this.code = code;
     this.url = url;
+    this.retryAfterMs = options.retryAfterMs;
   }
 
   get retryable(): boolean {

@@ -6,6 +6,8 @@ export interface HttpAnswer {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** From the start of sending to the last byte. */
   readonly wireMs: number;
+  /** The header `Retry-After`, where it counts seconds. */
+  readonly retryAfterMs?: number;
 }
 
 export interface Exchange {
@@ -20,10 +22,13 @@ export interface Exchange {
 
 /** How long an answer nobody wants any more may take to end before its connection is cut. */
 const drainMs = 10_000;
+/** How often the server is told meanwhile: an abort that overtakes its request on another connection goes unheard. */
+const tellAgainMs = 1_000;
 
 /**
- * One HTTP exchange. When the caller's signal fires or the time is up, the returned promise rejects at once, `onAbandoned` tells the server,
- * and the answer is still read to its end in the background: closing a connection early leaves zombie requests in some SGLang versions.
+ * One HTTP exchange. When the caller's signal fires or the time is up, the returned promise rejects at once, `onAbandoned` tells the server
+ * (again each second), and the answer is still read to its end in the background: closing a connection early leaves zombie requests in some
+ * SGLang versions.
  *
  * @returns the answer, and `closed`, which resolves when the exchange is really over
  * @throws the signal's reason, or EngineError `unreachable` | `timeout`
@@ -41,9 +46,11 @@ export function exchange(
   );
   const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>();
   let drainTimer: NodeJS.Timeout | undefined;
+  let tellTimer: NodeJS.Timeout | undefined;
   const abandon = (error: Error): void => {
     reject(error);
     onAbandoned();
+    tellTimer = setInterval(onAbandoned, tellAgainMs).unref();
     drainTimer = setTimeout(() => kill.abort(error), drainMs).unref();
   };
   const onAbort = (): void => abandon(reasonOf(call.signal));
@@ -62,7 +69,11 @@ export function exchange(
     call.signal?.removeEventListener('abort', onAbort);
   };
   const answer = promise.finally(unhook);
-  return { answer, closed: settled.then(() => clearTimeout(drainTimer)) };
+  const closed = settled.then(() => {
+    clearTimeout(drainTimer);
+    clearInterval(tellTimer);
+  });
+  return { answer, closed };
 }
 
 async function send(dispatcher: Dispatcher, call: Exchange, signal: AbortSignal): Promise<HttpAnswer> {
@@ -78,7 +89,13 @@ async function send(dispatcher: Dispatcher, call: Exchange, signal: AbortSignal)
   });
   // undici types the bytes as possibly shared; they are a buffer of their own
   const bytes = (await response.body.bytes()) as Uint8Array<ArrayBuffer>;
-  return { status: response.statusCode, bytes, wireMs: performance.now() - startedAt };
+  const retryAfterMs = Number(response.headers['retry-after'] ?? Number.NaN) * 1000;
+  return {
+    status: response.statusCode,
+    bytes,
+    wireMs: performance.now() - startedAt,
+    ...(retryAfterMs > 0 && { retryAfterMs }),
+  };
 }
 
 export function textOf({ bytes }: HttpAnswer): string {

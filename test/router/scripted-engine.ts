@@ -1,4 +1,4 @@
-import { EngineError, type EngineLoad, type GenerateAnswer, type GenerateCall } from '../../src/sglang/index.ts';
+import { EngineError, type EngineLoad, type GenerateAnswer, type GenerateCall, type ServerInfo } from '../../src/sglang/index.ts';
 import type { LlmEngine } from '../../src/router/llm-pool.ts';
 import { continuation, mix, type ScriptedModel } from './scripted-models.ts';
 
@@ -52,6 +52,10 @@ export class ScriptedEngine implements LlmEngine {
 
   contextLength(): Promise<number | undefined> {
     return Promise.resolve(2048);
+  }
+
+  serverInfo(): Promise<ServerInfo> {
+    return Promise.resolve({ version: '0.5.23', preferred_sampling_params: null });
   }
 
   load(): Promise<EngineLoad> {

@@ -72,7 +72,19 @@ describe('the SGLang client', function () {
       response.writeHead(found.response.status).end(bodyText(found));
     });
     assert.deepEqual(await client.modelInfo(), { model_path: '/models/slm', served_model_name: 'tiny-slm' });
-    assert.deepEqual(await client.serverInfo(), { version: '0.5.23', context_length: 2048, max_req_input_len: 2042 });
+    assert.deepEqual(await client.serverInfo(), {
+      version: '0.5.23',
+      context_length: 2048,
+      max_req_input_len: 2042,
+      enable_return_hidden_states: true,
+      return_hidden_states_mode: 'full',
+      disable_radix_cache: false,
+      page_size: 1,
+      dp_size: 1,
+      is_embedding: false,
+      disaggregation_mode: 'null',
+      preferred_sampling_params: null,
+    });
     assert.equal(await client.contextLength(), 2042);
     assert.deepEqual(await client.load(), { runningRequests: 0, queuedRequests: 0, tokenUsage: 0 });
     assert.equal(await client.health(), true);

@@ -10,7 +10,7 @@ const bytesOf = (value: unknown): Uint8Array<ArrayBuffer> => new Uint8Array(Buff
 
 /** An answer of `tokens` tokens with states of `width` and the best 100 of each distribution. */
 function answerOf(tokens: number, width: number): { readonly answer: unknown; readonly expected: ExpectedAnswer } {
-  const top = Array.from({ length: 100 }, (_, index) => [-index / 8, index, null]);
+  const top = (id: number) => Array.from({ length: 100 }, (_, index) => [-index / 8, id + index, null]);
   const state = Array.from({ length: width }, (_, index) => Math.fround(Math.sin(index)));
   const answer = {
     text: '',
@@ -21,7 +21,7 @@ function answerOf(tokens: number, width: number): { readonly answer: unknown; re
       prompt_tokens: 3,
       completion_tokens: tokens,
       cached_tokens: 2,
-      output_top_logprobs: Array.from({ length: tokens }, () => top),
+      output_top_logprobs: Array.from({ length: tokens }, (_, index) => top(index)),
       hidden_states: Array.from({ length: tokens }, (_, index) => (index === 0 ? [state] : state)),
     },
   };
