@@ -1,8 +1,12 @@
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { pino, type Logger } from 'pino';
 import { collectDefaultMetrics } from 'prom-client';
 import { RouterMetrics } from '../router/metrics.ts';
 import { clusterSources } from './cluster-sources.ts';
+import { hubSettings } from './hub-settings.ts';
+import { networkLoader } from './network-loader.ts';
 import {
   configFile,
   fixedEndpoints,
@@ -24,6 +28,10 @@ const usage = `usage: r2r router --slm-url URL --slm-model-path DIR --llm-model-
   --config FILE              the live configuration (JSON); a change is picked up within a second
   --namespace NAME --config-map NAME --llm-service NAME
                              in a pod, instead of --config and --llm-url: watch both through the API server
+  --bundle-cache DIR         where checkpoints and the bundles made of them are kept; a folder that outlives restarts saves downloads
+                                                                                [r2r-bundles in the folder for temporary files]
+  --hf-endpoint URL          the Hugging Face hub for hf:// checkpoints         [$HF_ENDPOINT, else the public one]
+  --hf-token-file FILE       the token for it, read anew for each fetch         [$HF_TOKEN]
   --host HOST, --port PORT   OpenAI's API                                       [0.0.0.0:8000]
   --api-keys PATH            take only requests with one of these keys: a file with a key a line, or a folder of such
                              files (a mounted Secret); a change is picked up within a second
@@ -51,8 +59,14 @@ const flags = {
   'tls-cert': { type: 'string' },
   'tls-key': { type: 'string' },
   'otlp-endpoint': { type: 'string' },
+  'bundle-cache': { type: 'string' },
+  'hf-endpoint': { type: 'string' },
+  'hf-token-file': { type: 'string' },
   help: { type: 'boolean' },
 } as const;
+
+/** Of one run of the router network: it is to have one core beside the SLM's server. */
+const networkThreads = 1;
 
 type Flags = ReturnType<typeof parseFlags>;
 
@@ -73,6 +87,13 @@ export async function router(argv: readonly string[]): Promise<void> {
     ...sources(values, log),
     client: clientSide(values),
     tracer: tracer(values, process.env, log),
+    loadNetwork: networkLoader({
+      slmFolder: required(values, 'slm-model-path'),
+      cacheFolder: resolve(values['bundle-cache'] ?? join(tmpdir(), 'r2r-bundles')),
+      hub: hubSettings(values, process.env),
+      threads: networkThreads,
+      log,
+    }),
     log,
     metrics,
     host: values.host,

@@ -119,8 +119,8 @@ export class ArtifactStore {
   }
 }
 
-/** Removes fetched files of all addresses but the `count` used last, and never one used a moment ago. */
-export async function keepNewestArtifacts(cacheFolder: string, count: number): Promise<void> {
+/** Removes fetched files of all addresses but the `count` used last, and never one used within `keptMs`. */
+export async function keepNewestArtifacts(cacheFolder: string, count: number, keptMs = graceMs): Promise<void> {
   const addresses = (await Promise.all(['hf', 'https'].map((scheme) => subfolders(join(cacheFolder, scheme))))).flat();
   const used = await Promise.all(
     addresses.map(async (folder) => {
@@ -129,7 +129,7 @@ export async function keepNewestArtifacts(cacheFolder: string, count: number): P
     }),
   );
   for (const { folder, usedMs } of used.sort((a, b) => b.usedMs - a.usedMs).slice(count))
-    if (Date.now() - usedMs > graceMs) await rm(folder, { recursive: true, force: true });
+    if (Date.now() - usedMs > keptMs) await rm(folder, { recursive: true, force: true });
 }
 
 async function subfolders(folder: string): Promise<readonly string[]> {
