@@ -91,7 +91,7 @@ class RouterStage:
         thresholds = tuple(sorted({*router_measuring.THRESHOLDS, router.threshold}))
         routes = {threshold: self._route(replace(router, threshold=threshold)) for threshold in thresholds}
         return {
-            "problems": len(problems),
+            "problems": len(bench.problems),
             "found": {
                 name: router_measuring.found(scores(router.network, rows), rows, router.threshold)
                 for name, rows in judged.items()
