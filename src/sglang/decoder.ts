@@ -75,6 +75,8 @@ interface Waiting {
 class DecodeThread {
   readonly #worker = new Worker(new URL(import.meta.url.endsWith('.ts') ? './decode-worker.ts' : './decode-worker.js', import.meta.url), {
     name: 'decoder',
+    // What it parses is garbage at once: a small young generation keeps the thread small.
+    resourceLimits: { maxYoungGenerationSizeMb: 16 },
   });
   readonly #waiting = new Map<number, Waiting>();
   #calls = 0;

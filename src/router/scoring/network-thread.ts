@@ -40,6 +40,8 @@ export class NetworkThread {
     const worker = new Worker(new URL(import.meta.url.endsWith('.ts') ? './network-worker.ts' : './network-worker.js', import.meta.url), {
       name: 'router-network',
       workerData: options,
+      // Weights and rows lie outside the heap.
+      resourceLimits: { maxYoungGenerationSizeMb: 8 },
     });
     const started = Promise.withResolvers<NetworkFacts>();
     const fail = (message: string, cause?: unknown) => started.reject(new ScoringError('network_failed', message, { cause }));
