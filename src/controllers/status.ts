@@ -7,7 +7,7 @@ import type { RouterStatus } from '../api/router-status.ts';
 import { commonBundle, networkProblem, routerAlarm, routingBeneficial } from './network-state.ts';
 import type { Problem } from './pod-problem.ts';
 import type { RoleState, RouterState } from './role-state.ts';
-import { routingSummary } from './routing.ts';
+import { routingSummary, significant } from './routing.ts';
 import type { Routing } from './routing.ts';
 
 /** Everything the status is computed from: the world at one instant, and what this reconcile did. */
@@ -85,7 +85,8 @@ export function computeStatus(seen: Observation, previous: R2RDeploymentStatus |
       router: {
         configDigest: running.configDigest,
         strategy: running.strategy,
-        ...(running.threshold !== undefined && { threshold: running.threshold }),
+        // A checkpoint's own is a point of a grid with seventeen digits.
+        ...(running.threshold !== undefined && { threshold: significant(running.threshold, 6) }),
         ...(bundle && { bundle }),
       },
     }),

@@ -46,7 +46,7 @@ const observation = (seen: Partial<Observation> = {}): Observation => ({
 const routerStatus = (said: Partial<RouterStatus> = {}): RouterStatus => ({
   configDigest: 'd',
   strategy: 'neural',
-  threshold: 0.406,
+  threshold: 0.40595959595959596,
   alarms: [],
   waitingFor: [],
   inFlight: 0,
@@ -158,7 +158,7 @@ describe('the status of an R2RDeployment', () => {
       assert.deepEqual(status.router, {
         configDigest: 'd',
         strategy: 'neural',
-        threshold: 0.406,
+        threshold: 0.40596,
         bundle: { digest: 'b1', precision: 'int8' },
       });
       assert.equal(told(status, 'RouterReady'), 'True UpToDate');
