@@ -1,16 +1,17 @@
 /**
  * Accuracy, LLM share and speed of each routing strategy on the 200 held-out problems, asked through the router's HTTP API before both
- * example models on the CPU engine. Fails unless entropy routing lies above the straight line between the two models alone.
+ * example models on the CPU engine. Fails unless entropy and neural routing lie above the straight line between the two models alone.
  *
  *   node bench/quality.ts [--problems N]
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { RouterConfigInput } from '../src/api/router-config.ts';
 import type { StrategyName } from '../src/api/strategies.ts';
 import type { Emulation } from '../src/engine/emulation.ts';
+import { networkLoader } from '../src/cli/network-loader.ts';
 import { startEngine } from '../src/engine/server.ts';
 import { fixedConfig, fixedEndpoints, startRouter } from '../src/router/index.ts';
 import { paretoSvg } from './pareto-svg.ts';
@@ -51,6 +52,12 @@ const ways: readonly (readonly [StrategyName, number?])[] = [
   ['entropy', 0.45],
   ['entropy', 0.3],
   ['entropy', 0.1],
+  ['neural', 0.98],
+  ['neural', 0.95],
+  ['neural'],
+  ['neural', 0.7],
+  ['neural', 0.4],
+  ['neural', 0.1],
   ['llm'],
 ];
 
@@ -68,7 +75,13 @@ async function withPair<T>(
 ): Promise<T> {
   const serve = (name: 'slm' | 'llm') =>
     startEngine(
-      { modelPath: join(models, name), host: '127.0.0.1', port: 0, ...(emulation[name] && { emulation: emulation[name] }) },
+      {
+        modelPath: join(models, name),
+        host: '127.0.0.1',
+        port: 0,
+        returnHiddenStates: true,
+        ...(emulation[name] && { emulation: emulation[name] }),
+      },
       (error) => {
         throw error;
       },
@@ -76,7 +89,8 @@ async function withPair<T>(
   const [slm, llm] = await Promise.all([serve('slm'), serve('llm')]);
   const config: RouterConfigInput = {
     modelName: 'tiny',
-    strategy: 'entropy',
+    strategy: 'neural',
+    checkpoint: { uri: join(models, 'router/router.pt') },
     maxDraftTokens: 32,
     onLLMUnavailable: 'Fail',
     llmTimeoutSeconds: 60,
@@ -89,6 +103,13 @@ async function withPair<T>(
     llmModelPath: join(models, 'llm'),
     config: fixedConfig(JSON.stringify(config)),
     endpoints: fixedEndpoints([llm.url]),
+    loadNetwork: networkLoader({
+      slmFolder: join(models, 'slm'),
+      cacheFolder: mkdtempSync(join(tmpdir(), 'r2r-quality-')),
+      hub: { endpoint: '' },
+      threads: 1,
+      log: silent,
+    }),
     log: silent,
     host: '127.0.0.1',
     port: 0,
@@ -178,7 +199,9 @@ if (!slm || !llm) throw new Error('both models alone are part of the measurement
 /** What mixing whole answers of the two models would solve at this LLM share. */
 const straight = (share: number): number =>
   slm.accuracy + ((share - slm.llmShare) / (llm.llmShare - slm.llmShare)) * (llm.accuracy - slm.accuracy);
-const below = rows.filter(({ strategy, accuracy, llmShare }) => strategy === 'entropy' && accuracy <= straight(llmShare));
+const below = rows.filter(
+  ({ strategy, accuracy, llmShare }) => (strategy === 'entropy' || strategy === 'neural') && accuracy <= straight(llmShare),
+);
 
 const machine = `${cpus().length} x ${cpus()[0]?.model ?? 'CPU'}, shared`;
 mkdirSync(join(root, 'bench/results'), { recursive: true });
@@ -188,11 +211,11 @@ writeFileSync(
 );
 writeFileSync(
   join(root, 'docs/quality.svg'),
-  paretoSvg(`Accuracy by entropy threshold (nats), ${problems.length} held-out problems`, rows),
+  paretoSvg(`Accuracy by threshold of the router network and of entropy (nats), ${problems.length} held-out problems`, rows),
 );
-for (const { threshold, accuracy, llmShare } of below)
+for (const { strategy, threshold, accuracy, llmShare } of below)
   console.error(
-    `entropy ${threshold}: ${accuracy} right at ${llmShare} LLM is not above the straight line (${straight(llmShare).toFixed(3)})`,
+    `${strategy} ${threshold}: ${accuracy} right at ${llmShare} LLM is not above the straight line (${straight(llmShare).toFixed(3)})`,
   );
-console.log(below.length === 0 ? 'entropy routing lies above the straight line between SLM and LLM' : '');
+console.log(below.length === 0 ? 'routing lies above the straight line between SLM and LLM' : '');
 process.exit(below.length === 0 ? 0 : 1);

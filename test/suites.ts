@@ -24,8 +24,14 @@ export const suites: readonly Suite[] = [
   { name: 'sglang', about: 'a real SGLang server on CPU', files: ['test/sglang-live/**/*.test.ts'], byDefault: false },
   {
     name: 'long',
-    about: 'the property tests at twenty times their size',
-    files: ['test/router/exactness.test.ts', 'test/kube/work-queue.test.ts', 'test/long/**/*.test.ts'],
+    about: 'property tests at twenty times their size, 100,000 mutated checkpoints and requests, ten minutes under load; about 40 minutes',
+    files: [
+      'test/router/exactness.test.ts',
+      'test/kube/work-queue.test.ts',
+      'test/router/api/request-fuzz.test.ts',
+      'test/router/soak.test.ts',
+      'test/long/**/*.test.ts',
+    ],
     env: { R2R_TEST_SCALE: '20' },
     byDefault: false,
   },

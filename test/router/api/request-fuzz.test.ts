@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { Pool } from 'undici';
-import { apiErrorStatuses } from '../../src/router/errors.ts';
-import { readyStage, until, type Stage } from '../router/stage.ts';
-import { scale } from '../scale.ts';
+import { apiErrorStatuses } from '../../../src/router/errors.ts';
+import { readyStage, until, type Stage } from '../stage.ts';
+import { scale } from '../../scale.ts';
 import { mutatedRequest, randomOf, type MutatedRequest } from './request-mutations.ts';
 
 /** 2,000 in `npm test`, 100,000 in `npm run test:long`. */
