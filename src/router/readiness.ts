@@ -12,6 +12,8 @@ export interface ReadinessFacts {
   readonly config: RouterConfig | undefined;
   /** What keeps the router network from being in force, in words; undefined when nothing does. */
   readonly network: string | undefined;
+  /** What keeps every client out, in words; undefined when nothing does. */
+  readonly access?: string | undefined;
   readonly slmReady: boolean;
   /** Why the SLM's server cannot be used as it was started. */
   readonly slmProblem?: string | undefined;
@@ -33,6 +35,7 @@ export function readiness(facts: ReadinessFacts): Readiness {
   if (facts.stopping) waitingFor.push('nothing: this router is stopping');
   if (facts.network !== undefined) waitingFor.push(facts.network);
   else if (!facts.config) waitingFor.push('its configuration');
+  if (facts.access !== undefined) waitingFor.push(facts.access);
   if (!facts.slmReady) waitingFor.push(because('the SLM server', facts.slmProblem));
   if (facts.config && facts.config.strategy !== 'slm') {
     const { onLLMUnavailable, llmTimeoutSeconds } = facts.config;

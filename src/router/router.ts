@@ -136,11 +136,13 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
   });
 
   let stopping: Promise<boolean> | undefined;
+  let access = (): string | undefined => undefined;
   const state = (): Readiness =>
     readiness({
       stopping: stopping !== undefined,
       config: live.current?.config,
       network: live.waitingFor,
+      access: access(),
       slmReady: watch.ready,
       slmProblem: watch.problem,
       llmAvailable: pool.available,
@@ -201,6 +203,7 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
     log,
     serving: servingNow,
   });
+  access = () => api.waitingFor;
   const admin = await Listening.on(
     adminApi({
       registry: metrics.registry,

@@ -30,6 +30,8 @@ export interface ApiServer {
   readonly url: string;
   /** Requests that wait for their turn. */
   readonly queuedRequests: number;
+  /** What keeps every client out, in words; undefined when nothing does. */
+  readonly waitingFor: string | undefined;
   /** Takes no more connections; resolves when all requests are answered, or cuts them after `timeoutMs`. @returns whether none was cut */
   close(timeoutMs: number): Promise<boolean>;
 }
@@ -54,6 +56,9 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       url: listening.url,
       get queuedRequests() {
         return admission.queued;
+      },
+      get waitingFor() {
+        return auth?.keys.size === 0 ? `an API key in ${apiKeysPath}` : undefined;
       },
       async close(timeoutMs) {
         const whole = await listening.close(timeoutMs);

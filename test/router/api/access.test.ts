@@ -8,7 +8,7 @@ import { connect, type SecureVersion, type TLSSocket } from 'node:tls';
 import { watchTlsFiles } from '../../../src/router/api/tls.ts';
 import { ask, complete, post, type Refusal } from '../chat-client.ts';
 import { makePair, type TestPair } from '../certificates.ts';
-import { readyStage, say, until, type Stage } from '../stage.ts';
+import { readyStage, stage, say, until, type Stage } from '../stage.ts';
 
 describe('API keys', function () {
   this.timeout(60_000);
@@ -87,13 +87,15 @@ describe('API keys', function () {
 
   it('refuse everybody when there are none, and stay in force when they cannot be read', async () => {
     const path = join(folder, 'keys');
-    await on(path);
+    made = await stage({ lines: say('fine'), router: { client: { apiKeysPath: path }, log } });
     assert.equal(await statusWith('Bearer any'), 401);
+    await until(() => made!.router.readiness().waitingFor.join() === `an API key in ${path}`, 'the router says what it waits for');
     await writeFile(path, '\n');
     await until(() => logged.some((line) => line.includes('there is no API key')), 'the log says so');
     assert.equal(await statusWith('Bearer '), 401);
     await writeFile(path, 'now');
     await until(async () => (await statusWith('Bearer now')) === 200, 'the key is taken');
+    assert.ok(made.router.readiness().ready);
     await rm(path);
     await until(() => logged.filter((line) => line.includes('cannot be read')).length === 2, 'the log says so');
     assert.equal(await statusWith('Bearer now'), 200);
