@@ -95,7 +95,7 @@ export class LlmPool {
   readonly #replicas = new Map<string, Replica>();
   readonly #waiting = new Set<() => void>();
   readonly #now: () => number;
-  /** Start of the first failed try since the last answer. */
+  /** Start of the call that failed last of all replicas, until one answers. */
   #outSince: number | undefined;
   #lastFailure = Number.NEGATIVE_INFINITY;
   #everAvailable = false;
@@ -183,7 +183,7 @@ export class LlmPool {
   ): Promise<readonly GeneratedToken[]> {
     const replica = this.#choose(key, new Set());
     if (!replica) return [];
-    const share = this.#others(replica, new Set()) ? 2 : 1;
+    const share = this.#others(replica, key, new Set()) ? 2 : 1;
     try {
       return await this.#call(replica, 'prime', key, { ...call, timeoutMs: timeoutMs / share }, signal);
     } catch (error) {
@@ -206,7 +206,9 @@ export class LlmPool {
   ): Promise<readonly GeneratedToken[]> {
     // Where the pool has been out for longer than the timeout already, nobody waits all over again; one that was quiet since gets the full patience.
     if (this.available && this.#now() - this.#lastFailure > insistence.timeoutMs) this.#outSince = undefined;
-    const deadline = insistence.forever ? Infinity : (this.#outSinceFor(key) ?? this.#now()) + insistence.timeoutMs;
+    // The patience ends at `deadline` while nobody takes calls; as long as somebody does, it is this call's own.
+    const ownDeadline = insistence.forever ? Infinity : this.#now() + insistence.timeoutMs;
+    const deadline = insistence.forever ? Infinity : Math.min(ownDeadline, (this.#outSinceFor(key) ?? Infinity) + insistence.timeoutMs);
     const refused = new Set<Replica>();
     let refusal: EngineError | undefined;
     for (let waits = 0; ;) {
@@ -221,10 +223,9 @@ export class LlmPool {
         if (!(await this.#change(wait, signal, insistence.abandoned)) && this.#now() >= deadline) return [];
         continue;
       }
-      const started = this.#now();
-      // Half the time goes to the first replica where another could still take over.
-      const left = deadline > started && !insistence.forever ? deadline - started : insistence.timeoutMs;
-      const timeoutMs = Math.max(1, this.#others(replica, refused) ? left / 2 : left);
+      // Half the time goes to the first replica where another could still take over; a late one has a quarter still.
+      const left = Math.min(ownDeadline - this.#now(), insistence.timeoutMs);
+      const timeoutMs = Math.max(this.#others(replica, key, refused) ? left / 2 : left, insistence.timeoutMs / 4);
       try {
         return await this.#call(replica, 'token', key, { ...call, timeoutMs }, signal);
       } catch (error) {
@@ -233,7 +234,7 @@ export class LlmPool {
         if (!error.retryable) {
           refused.add(replica);
           refusal = error;
-        } else if (this.#now() >= deadline && !this.#choose(key, refused)) return [];
+        } else if (this.#now() >= (this.#choose(key, refused) ? ownDeadline : deadline)) return [];
       }
     }
   }
@@ -251,8 +252,11 @@ export class LlmPool {
   }
 
   #choose(key: string, refused: ReadonlySet<Replica>): Replica | undefined {
-    const takesCalls = (replica: Replica): boolean => isAvailable(replica) && !refused.has(replica) && !replica.doubts.has(key);
-    return rendezvous(key, [...this.#replicas.values()].filter(takesCalls), (replica) => idOf(replica.endpoint));
+    return rendezvous(key, this.#candidates(key, refused), (replica) => idOf(replica.endpoint));
+  }
+
+  #candidates(key: string, refused: ReadonlySet<Replica>): readonly Replica[] {
+    return [...this.#replicas.values()].filter((replica) => isAvailable(replica) && !refused.has(replica) && !replica.doubts.has(key));
   }
 
   /** Since when a conversation has had no answer: because no replica gave one, or because those it called did not in time. */
@@ -263,8 +267,8 @@ export class LlmPool {
     return since.length > 0 ? Math.min(...since) : undefined;
   }
 
-  #others(replica: Replica, refused: ReadonlySet<Replica>): boolean {
-    return [...this.#replicas.values()].some((other) => other !== replica && isAvailable(other) && !refused.has(other));
+  #others(replica: Replica, key: string, refused: ReadonlySet<Replica>): boolean {
+    return this.#candidates(key, refused).some((other) => other !== replica);
   }
 
   async #call(
@@ -317,11 +321,12 @@ export class LlmPool {
    * @param notBeforeMs it is left alone for so long at least
    */
   #suspect(replica: Replica, since: number, notBeforeMs = 0): void {
-    this.#outSince ??= since;
     this.#lastFailure = this.#now();
-    if (!replica.answering) return;
-    replica.failures++;
+    const { answering } = replica;
     replica.answering = false;
+    if (!this.available) this.#outSince ??= since;
+    if (!answering) return;
+    replica.failures++;
     void this.#probe(replica, notBeforeMs);
   }
 

@@ -9,6 +9,7 @@ export interface ReceivedCall {
   readonly input_ids: readonly number[];
   readonly sampling_params: Readonly<Record<string, unknown>> & { readonly max_new_tokens: number; readonly stop_token_ids?: number[] };
   readonly top_logprobs_num?: number;
+  readonly return_hidden_states?: boolean;
 }
 
 export interface ScriptedServerOptions {
@@ -20,6 +21,10 @@ export interface ScriptedServerOptions {
   readonly stepMs?: number;
   /** @default true */
   readonly tellsContext?: boolean;
+  /** Tokens of a prompt that one pass reads, where a prompt of more passes brings the states of the first instead of the last. @default all */
+  readonly passTokens?: number;
+  /** Idle connections are closed after so many milliseconds, without the header that announces it: uvicorn sends none. @default 5_000, announced */
+  readonly idleMs?: number;
 }
 
 /** What a test may change while the server runs. */
@@ -27,8 +32,19 @@ export interface Behaviour {
   ready: boolean;
   /** Answers `/server_info`. */
   tellsContext: boolean;
+  /** Changes what `/server_info` says. */
+  info: Readonly<Record<string, unknown>>;
+  /** Changes the answer to a `/generate` call. */
+  damage: ((answer: Answer, call: ReceivedCall) => unknown) | undefined;
   /** Takes over the answer to a `/generate` call when it returns true. */
   intercept: (call: ReceivedCall, response: ServerResponse, request: IncomingMessage) => boolean;
+}
+
+/** The answer to `/generate`, open for damage. */
+export interface Answer {
+  text: string;
+  output_ids: unknown[];
+  meta_info: Record<string, unknown> & { output_top_logprobs?: unknown[][]; hidden_states?: unknown[] };
 }
 
 const samplingKeys = new Set(['max_new_tokens', 'temperature', 'stop_token_ids']);
@@ -38,19 +54,25 @@ export class ScriptedServer {
   readonly behaviour: Behaviour;
   readonly calls: ReceivedCall[] = [];
   readonly aborted = new Set<string>();
+  /** Every path that was asked for. */
+  readonly paths: string[] = [];
   /** Calls being worked on. */
   running = 0;
+  /** Calls whose connection was closed while they were worked on: they run on, and an abort that comes later goes unheard. */
+  zombies = 0;
   died: string | undefined;
   readonly #options: ScriptedServerOptions;
   readonly #server: Server;
+  readonly #rids = new Set<string>();
+  readonly #cached = new Set<string>();
   #url = '';
 
   constructor(options: ScriptedServerOptions) {
     this.#options = options;
-    this.behaviour = { ready: true, tellsContext: options.tellsContext ?? true, intercept: () => false };
+    this.behaviour = { ready: true, tellsContext: options.tellsContext ?? true, info: {}, damage: undefined, intercept: () => false };
     this.#server = createServer((request, response) => void this.#handle(request, response));
     // As uvicorn does.
-    this.#server.keepAliveTimeout = 5_000;
+    this.#server.keepAliveTimeout = options.idleMs === undefined ? 5_000 : 0;
   }
 
   get url(): string {
@@ -76,6 +98,8 @@ export class ScriptedServer {
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await text(request);
+    this.paths.push(request.url ?? '');
+    if (this.#options.idleMs !== undefined) this.#closeWhenIdle(response, this.#options.idleMs);
     const json = (value: unknown, status = 200): void => {
       response.writeHead(status, { 'content-type': 'application/json' });
       response.end(JSON.stringify(value));
@@ -91,7 +115,7 @@ export class ScriptedServer {
       '/health': () => response.end(),
       '/server_info': () =>
         this.behaviour.tellsContext
-          ? json({ version: '0.5.23', context_length: contextLength, max_req_input_len: contextLength - 6 })
+          ? json({ version: '0.5.23', context_length: contextLength, max_req_input_len: contextLength - 6, ...this.behaviour.info })
           : json({ detail: 'not yet' }, 500),
       '/v1/models': () => json({ object: 'list', data: [{ id: 'scripted', object: 'model', max_model_len: contextLength }] }),
       '/metrics': () =>
@@ -102,6 +126,19 @@ export class ScriptedServer {
     const route = routes[request.url ?? ''];
     if (route) await route();
     else json({ detail: 'Not Found' }, 404);
+  }
+
+  #closeWhenIdle(response: ServerResponse, idleMs: number): void {
+    const { socket } = response;
+    response.once('finish', () => {
+      const timer = setTimeout(() => socket?.destroy(), idleMs);
+      socket?.once('data', () => clearTimeout(timer));
+    });
+  }
+
+  /** By its beginning, as SGLang finds the requests to abort. */
+  #isAborted(rid: string): boolean {
+    return [...this.aborted].some((beginning) => rid.startsWith(beginning));
   }
 
   async #generate(
@@ -118,7 +155,9 @@ export class ScriptedServer {
       ? { error: `unknown field \`${unknown}\`` }
       : call.input_ids.length >= contextLength - 6
         ? { error: { message: 'The input is longer than the context' } }
-        : undefined;
+        : this.#rids.has(call.rid)
+          ? { object: 'error', message: `Duplicate request ID detected: ${call.rid}`, type: 'BadRequest', param: null, code: 400 }
+          : undefined;
     if (refusal) {
       json(refusal, 400);
       return;
@@ -134,33 +173,68 @@ export class ScriptedServer {
       return;
     }
     this.running++;
+    this.#rids.add(call.rid);
+    const connection = { left: false };
+    response.once('close', () => {
+      connection.left = !response.writableFinished;
+      if (connection.left) this.zombies++;
+    });
     try {
       const ends = [...endIds, ...(call.sampling_params.stop_token_ids ?? [])];
       const tokens: GeneratedToken[] = [];
       const ids = [...call.input_ids];
       while (tokens.length < call.sampling_params.max_new_tokens) {
         if (stepMs > 0) await sleep(stepMs);
-        if (this.aborted.has(call.rid)) break;
+        if (!connection.left && this.#isAborted(call.rid)) break;
         const token = next(ids);
         tokens.push(token);
         ids.push(token.id);
         if (ends.includes(token.id)) break;
       }
       const last = tokens.at(-1);
-      const finish = this.aborted.has(call.rid)
+      const finish = this.#isAborted(call.rid)
         ? { type: 'abort', message: 'Aborted' }
         : last && ends.includes(last.id)
           ? { type: 'stop', matched: last.id }
           : { type: 'length', length: tokens.length };
-      json(answer(call, tokens, finish));
+      const whole = answer(call, tokens, finish, call.return_hidden_states ? this.#read(call.input_ids) : undefined);
+      json(this.behaviour.damage ? this.behaviour.damage(whole, call) : whole);
     } finally {
       this.running--;
+      this.#rids.delete(call.rid);
     }
+  }
+
+  /** Puts a prompt into the prefix cache, of which all but the last token can be found again. */
+  #read(ids: readonly number[]): Reading {
+    const { passTokens = Infinity } = this.#options;
+    let cached = ids.length - 1;
+    while (cached > 0 && !this.#cached.has(ids.slice(0, cached).join())) cached--;
+    for (let length = 1; length <= ids.length; length++) this.#cached.add(ids.slice(0, length).join());
+    const uncached = ids.length - cached;
+    return { cached, rows: Math.min(uncached, passTokens), middle: uncached > passTokens };
   }
 }
 
-/** The answer to a call, in the nested form of the recordings. */
-export function answer(call: ReceivedCall, tokens: readonly GeneratedToken[], finish: object): object {
+/** How much of a prompt was cached, and how many rows of hidden states its first element brings; `middle`: the last of them is not the prompt's. */
+interface Reading {
+  readonly cached: number;
+  readonly rows: number;
+  readonly middle: boolean;
+}
+
+/** The answer to a call, in the nested form of the recordings. Prompt rows but the last are of no use, and none of them is. */
+export function answer(
+  call: ReceivedCall,
+  tokens: readonly GeneratedToken[],
+  finish: object,
+  { cached, rows, middle }: Reading = { cached: 0, rows: call.input_ids.length, middle: false },
+): Answer {
+  const state = (token: GeneratedToken): number[] => [...(token.hidden ?? [])];
+  const useless = (token: GeneratedToken): number[] => state(token).map((value) => value + 1000);
+  const states = tokens.map((token, index) =>
+    index > 0 ? state(token) : Array.from({ length: rows }, (_, row) => (row === rows - 1 && !middle ? state(token) : useless(token))),
+  );
   const top = (token: GeneratedToken): unknown[] =>
     [...(token.top?.ids ?? [])].slice(0, call.top_logprobs_num).map((id, index) => [token.top?.logprobs[index], id, null]);
   return {
@@ -171,7 +245,8 @@ export function answer(call: ReceivedCall, tokens: readonly GeneratedToken[], fi
       finish_reason: finish,
       prompt_tokens: call.input_ids.length,
       completion_tokens: tokens.length,
-      cached_tokens: 0,
+      cached_tokens: cached,
+      ...(call.return_hidden_states && { hidden_states: states }),
       ...(call.top_logprobs_num && { output_top_logprobs: tokens.map(top) }),
     },
   };
