@@ -1,6 +1,8 @@
 import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
+import { claimFolder } from '../api/claim.ts';
 import type { FetchProgress } from '../model/fetch/index.ts';
+import { hubSettings } from './hub-settings.ts';
 
 /** A checkpoint that is a file of this machine now. */
 export interface ResolvedSource {
@@ -30,16 +32,14 @@ export interface SourceOptions {
  */
 export async function resolveSource(uri: string, { environment, signal, progress }: SourceOptions): Promise<ResolvedSource> {
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(uri)) return { path: uri, source: `file:${basename(uri)}` };
-  const endpoint = environment['HF_ENDPOINT'];
-  if (uri.startsWith('hf://') && !endpoint)
-    throw new SourceError(`${uri}: which hub? set HF_ENDPOINT to its address, such as https://hub.example.org`);
   const { fetchArtifact } = await import('../model/fetch/index.ts');
+  const { EnvHttpProxyAgent } = await import('undici');
   const { path, source, kind } = await fetchArtifact(uri, {
     cacheFolder: join(environment['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'r2r', 'checkpoints'),
-    hub: { endpoint: endpoint ?? '', token: environment['HF_TOKEN'] },
-    // where pods mount claims
-    claimFolder: (claim) => `/models/${claim}`,
+    hub: hubSettings({}, environment),
+    claimFolder,
     signal,
+    dispatcher: new EnvHttpProxyAgent(),
     ...(progress && { progress }),
   });
   if (kind === 'folder') throw new SourceError(`${uri}: is a folder; name the .pt file in it`);

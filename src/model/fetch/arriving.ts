@@ -19,6 +19,8 @@ export function arriving(body: Readable): AsyncGenerator<Uint8Array, void, void>
     state.failed ??= error;
     wake();
   };
+  // it may have broken before anybody listened, and then says nothing more
+  if (body.destroyed) end(body.errored ?? new Error('the connection broke'));
   body.on('data', (chunk: Uint8Array) => {
     waiting.push(chunk);
     waitingBytes += chunk.byteLength;
