@@ -216,9 +216,12 @@ export class Pipeline {
     if (off && this.#chain.length > 0) return;
     const last = this.#ids.at(-1);
     if (this.#chain.length > 0 && last !== undefined && endIds.has(last)) return;
-    if (this.#open.length > (lookahead === 'Nested' ? maxLookaheadCalls : 1)) return;
+    const open = this.#open.length;
+    if (open > (lookahead === 'Nested' ? maxLookaheadCalls : 1)) return;
     const unscored = this.#chain.length - this.#decided;
     if (unscored >= maxUnscored) return;
+    // Rows behind an open question, or behind rows without a score, may be dropped.
+    if (slm.busy && open + unscored > 0) return;
     const share = off ? this.#rate.divergentShare : this.#rate.brokenShare;
     const length = Math.min(blockLength(share, slm.overheadSteps, maxDraftTokens), room);
     this.#startDraft(length);

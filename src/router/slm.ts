@@ -16,6 +16,12 @@ export interface SlmOptions {
   readonly retryDelaysMs?: readonly number[];
 }
 
+/**
+ * Drafts under way from which on nothing is drafted on speculation: where many conversations keep the SLM busy, rows that may be dropped would
+ * slow down those that are needed.
+ */
+const busyDrafts = 8;
+
 /** What a block is drafted with. */
 export interface DraftNeeds {
   /** Entries of each distribution; 0: none. */
@@ -29,6 +35,7 @@ export interface DraftNeeds {
 export class Slm {
   readonly #options: SlmOptions;
   readonly #cost = new DraftCost();
+  #underWay = 0;
 
   constructor(options: SlmOptions) {
     this.#options = options;
@@ -37,6 +44,11 @@ export class Slm {
   /** What a call costs besides its decode steps, in decode steps, as seen lately. */
   get overheadSteps(): number {
     return this.#cost.overheadSteps;
+  }
+
+  /** Whether it has more to do than a draft that may be of no use should add to. */
+  get busy(): boolean {
+    return this.#underWay >= busyDrafts;
   }
 
   /**
@@ -59,7 +71,7 @@ export class Slm {
     for (let attempt = 0; ; attempt++) {
       try {
         const started = performance.now();
-        const tokens = validTokens(await engine.generate(call, wire), validIds, engine.url);
+        const tokens = validTokens(await this.#counted(engine.generate(call, wire)), validIds, engine.url);
         this.#cost.observe(tokens.length, performance.now() - started);
         return tokens;
       } catch (error) {
@@ -81,6 +93,15 @@ export class Slm {
         const asked = Math.min(error.retryAfterMs ?? 0, Math.max(...retryDelaysMs));
         await sleep(Math.max(delay, asked), undefined, { signal }).catch(() => signal.throwIfAborted());
       }
+    }
+  }
+
+  async #counted<T>(call: Promise<T>): Promise<T> {
+    this.#underWay++;
+    try {
+      return await call;
+    } finally {
+      this.#underWay--;
     }
   }
 }

@@ -21,7 +21,7 @@ export interface LoopInput {
   readonly maxDraftTokens: number;
   /** End tokens of both models. */
   readonly endIds: ReadonlySet<number>;
-  readonly slm: Pick<Slm, 'draft' | 'overheadSteps'>;
+  readonly slm: Pick<Slm, 'draft' | 'overheadSteps' | 'busy'>;
   readonly llm: Consultant;
   /** `llm`: the LLM supplies every token. */
   readonly strategy: Strategy | 'llm';

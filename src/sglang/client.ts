@@ -1,17 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { Agent } from 'undici';
 import type { z } from 'zod';
+import { agentOptions } from './agent-options.ts';
 import { expectedAnswer, type GenerateAnswer } from './answer.ts';
 import { bodyText, generateBody, type GenerateCall } from './call.ts';
 import { Decoder } from './decoder.ts';
 import { EngineError } from './errors.ts';
-import { exchange, messageOf, textOf, type HttpAnswer } from './exchange.ts';
+import { exchange, messageOf, textOf, transmit, type HttpAnswer } from './exchange.ts';
 import { readLoad, type EngineLoad } from './exposition.ts';
 import { modelInfoSchema, modelListSchema, serverInfoSchema, type ModelInfo, type ServerInfo } from './info.ts';
 import { unpackAnswer } from './packed-answer.ts';
-
-/** uvicorn closes idle connections after 5 s; ours must let go of them first, or a request meets a closing socket. */
-const keepAliveMs = 4_000;
 
 /** How many closing connections one call may meet: several idle ones can be closed at once. */
 const maxResets = 2;
@@ -35,7 +33,7 @@ export class SglangClient {
   readonly url: string;
   readonly #vocabSize: number;
   readonly #infoTimeoutMs: number;
-  readonly #agent = new Agent({ keepAliveTimeout: keepAliveMs, keepAliveMaxTimeout: keepAliveMs, connect: { timeout: 5_000 } });
+  readonly #agent = new Agent(agentOptions);
   readonly #decoder: Decoder;
   readonly #ownsDecoder: boolean;
   #inFlight = 0;
@@ -72,16 +70,32 @@ export class SglangClient {
   async #generateOnce(call: GenerateCall, signal?: AbortSignal): Promise<GenerateAnswer> {
     signal?.throwIfAborted();
     const body = generateBody(call, randomUUID(), { url: this.url, vocabSize: this.#vocabSize });
+    const exchanged = {
+      origin: this.url,
+      path: '/generate',
+      method: 'POST',
+      body: bodyText(body, call.idsJson),
+      timeoutMs: call.timeoutMs,
+      signal,
+    } as const;
+    const abandoned = (): void => void this.abort(body.rid);
+    const expected = expectedAnswer(body);
     this.#inFlight++;
-    const { answer, closed } = exchange(
-      this.#agent,
-      { origin: this.url, path: '/generate', method: 'POST', body: bodyText(body, call.idsJson), timeoutMs: call.timeoutMs, signal },
-      () => void this.abort(body.rid),
-    );
+    // Answers with hidden states are large: the decoder's thread makes the call.
+    if (call.hiddenStates) {
+      const { answer, closed } = exchange((kill) => this.#decoder.carry(exchanged, expected, this.url, kill), exchanged, abandoned);
+      void closed.then(() => this.#inFlight--);
+      const carried = await answer;
+      if ('code' in carried) throw new EngineError(carried.code, this.url, carried.detail);
+      if ('answer' in carried) throw refusal(carried.answer, '/generate', this.url);
+      const { packed, wireMs = 0, decodeMs, bytes = 0 } = carried;
+      return { ...unpackAnswer(packed), cost: { wireMs, decodeMs, bytes } };
+    }
+    const { answer, closed } = exchange((kill) => transmit(this.#agent, exchanged, kill), exchanged, abandoned);
     void closed.then(() => this.#inFlight--);
     const { bytes, wireMs } = accepted(await answer, '/generate', this.url);
     const length = bytes.byteLength;
-    const { packed, decodeMs } = await this.#decoder.decode(bytes, expectedAnswer(body), this.url);
+    const { packed, decodeMs } = await this.#decoder.decode(bytes, expected, this.url);
     return { ...unpackAnswer(packed), cost: { wireMs, decodeMs, bytes: length } };
   }
 
@@ -94,7 +108,7 @@ export class SglangClient {
       body: JSON.stringify({ rid }),
       timeoutMs: this.#infoTimeoutMs,
     } as const;
-    await exchange(this.#agent, call).answer.catch(() => undefined);
+    await exchange((kill) => transmit(this.#agent, call, kill), call).answer.catch(() => undefined);
   }
 
   /** @throws EngineError */
@@ -143,11 +157,13 @@ export class SglangClient {
   /** Cuts the connections; calls in flight fail. */
   async destroy(): Promise<void> {
     await this.#agent.destroy();
+    this.#decoder.drop(this.url);
     if (this.#ownsDecoder) await this.#decoder.close();
   }
 
   async #get(path: string, signal?: AbortSignal): Promise<HttpAnswer> {
-    const { answer } = exchange(this.#agent, { origin: this.url, path, method: 'GET', timeoutMs: this.#infoTimeoutMs, signal });
+    const call = { origin: this.url, path, method: 'GET', timeoutMs: this.#infoTimeoutMs, signal } as const;
+    const { answer } = exchange((kill) => transmit(this.#agent, call, kill), call);
     return accepted(await answer, path, this.url);
   }
 
@@ -173,6 +189,10 @@ export class SglangClient {
 
 function accepted(answer: HttpAnswer, path: string, url: string): HttpAnswer {
   if (answer.status === 200) return answer;
+  throw refusal(answer, path, url);
+}
+
+function refusal(answer: HttpAnswer, path: string, url: string): EngineError {
   const code =
     answer.status === 503 || answer.status === 429
       ? 'overloaded'
@@ -183,7 +203,7 @@ function accepted(answer: HttpAnswer, path: string, url: string): HttpAnswer {
           : 'malformed';
   const { status, retryAfterMs } = answer;
   const said = `${path} answered ${status}: ${textOf(answer).slice(0, 300)}`;
-  throw new EngineError(code, url, said, retryAfterMs === undefined ? {} : { retryAfterMs });
+  return new EngineError(code, url, said, retryAfterMs === undefined ? {} : { retryAfterMs });
 }
 
 function parseJson(answer: HttpAnswer, path: string, url: string): unknown {

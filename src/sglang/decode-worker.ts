@@ -1,23 +1,74 @@
 import { parentPort } from 'node:worker_threads';
-import type { DecodeReply, DecodeRequest } from './decode-messages.ts';
+import { Agent } from 'undici';
+import { agentOptions } from './agent-options.ts';
+import type { ExpectedAnswer } from './answer.ts';
+import type { CarryRequest, DecodeReply, ThreadRequest } from './decode-messages.ts';
 import { decodeAnswer } from './decoding.ts';
 import { EngineError } from './errors.ts';
+import { messageOf, transmit, type HttpAnswer } from './exchange.ts';
 import { buffersOf } from './packed-answer.ts';
 
-/** The thread that parses large answers: a row of 1,536 floats and 100 log-probabilities is 18 KB of JSON. */
+/**
+ * The thread that takes care of large answers: a row of 1,536 floats and 100 log-probabilities is 18 KB of JSON. It parses what it is given,
+ * or makes the call itself, so that the event loop sees nothing but the numbers.
+ */
 const port = parentPort;
 if (!port) throw new Error('this module is a worker thread');
 
-port.on('message', ({ call, bytes, expected, url }: DecodeRequest) => {
+const agents = new Map<string, Agent>();
+const calls = new Map<number, AbortController>();
+
+port.on('message', (request: ThreadRequest) => {
+  if ('kill' in request) calls.get(request.kill)?.abort();
+  else if ('drop' in request) drop(request.drop);
+  else if ('message' in request) void carry(request);
+  else decode(request.call, request.bytes, request.expected, request.url);
+});
+
+function decode(call: number, bytes: Uint8Array<ArrayBuffer>, expected: ExpectedAnswer, url: string, wireMs?: number): void {
   const startedAt = performance.now();
+  const length = bytes.byteLength;
   try {
     const packed = decodeAnswer(bytes, expected, url);
-    const reply: DecodeReply = { call, packed, decodeMs: performance.now() - startedAt };
-    port.postMessage(reply, buffersOf(packed));
+    const decodeMs = performance.now() - startedAt;
+    send({ call, packed, decodeMs, ...(wireMs !== undefined && { wireMs, bytes: length }) }, buffersOf(packed));
   } catch (error) {
     // anything else is a defect or no memory: the thread ends, and the other side tells its callers
     if (!(error instanceof EngineError)) throw error;
-    const reply: DecodeReply = { call, code: error.code, detail: error.message.slice(`${url}: `.length) };
-    port.postMessage(reply);
+    send({ call, code: error.code, detail: error.message.slice(`${url}: `.length) });
   }
-});
+}
+
+async function carry({ call, message, expected, url }: CarryRequest): Promise<void> {
+  const kill = new AbortController();
+  calls.set(call, kill);
+  let answer: HttpAnswer;
+  try {
+    answer = await transmit(agentOf(message.origin), message, kill.signal);
+  } catch (error) {
+    const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+    send({ call, wire: { code, message: messageOf(error) } });
+    return;
+  } finally {
+    calls.delete(call);
+  }
+  if (answer.status === 200) decode(call, answer.bytes, expected, url, answer.wireMs);
+  else send({ call, answer }, [answer.bytes.buffer]);
+}
+
+function agentOf(origin: string): Agent {
+  const known = agents.get(origin);
+  if (known) return known;
+  const agent = new Agent(agentOptions);
+  agents.set(origin, agent);
+  return agent;
+}
+
+function drop(origin: string): void {
+  void agents.get(origin)?.destroy();
+  agents.delete(origin);
+}
+
+function send(reply: DecodeReply, transfer: ArrayBuffer[] = []): void {
+  port?.postMessage(reply, transfer);
+}

@@ -1,9 +1,9 @@
 import { Worker } from 'node:worker_threads';
 import type { ExpectedAnswer } from './answer.ts';
-import type { DecodedReply, DecodeReply, DecodeRequest } from './decode-messages.ts';
+import type { DecodedReply, DecodeReply, DecodeRequest, RefusedReply, StatusReply, ThreadRequest } from './decode-messages.ts';
 import { decodeAnswer } from './decoding.ts';
 import { EngineError } from './errors.ts';
-import { messageOf } from './exchange.ts';
+import { messageOf, type Message } from './exchange.ts';
 import type { PackedAnswer } from './packed-answer.ts';
 
 export interface DecoderOptions {
@@ -17,6 +17,9 @@ export interface Decoded {
   readonly packed: PackedAnswer;
   readonly decodeMs: number;
 }
+
+/** What became of a call that a thread made. */
+export type Carried = DecodedReply | RefusedReply | StatusReply;
 
 /**
  * Parses the answers of model servers, large ones in threads of its own, so that the event loop never stands still for them. A thread starts
@@ -51,6 +54,22 @@ export class Decoder {
     return this.#leastLoaded().decode(bytes, expected, url);
   }
 
+  /**
+   * Makes a call in a thread, which parses its answer: nothing but numbers comes back to the event loop.
+   *
+   * @param kill cuts the connection
+   * @throws the wire's error, or EngineError `decoder_failed`
+   */
+  async carry(message: Message, expected: ExpectedAnswer, url: string, kill: AbortSignal): Promise<Carried> {
+    if (this.#closed) throw new EngineError('decoder_failed', url, 'the decoder is closed');
+    return this.#leastLoaded().carry(message, expected, url, kill);
+  }
+
+  /** Cuts the threads' connections to a server. */
+  drop(origin: string): void {
+    for (const thread of this.#threads) thread?.drop(origin);
+  }
+
   /** Ends the threads; calls in them fail with `decoder_failed`. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -68,8 +87,8 @@ export class Decoder {
 
 interface Waiting {
   readonly url: string;
-  readonly resolve: (decoded: Decoded) => void;
-  readonly reject: (error: EngineError) => void;
+  readonly settle: (reply: DecodeReply) => void;
+  readonly reject: (error: Error) => void;
 }
 
 class DecodeThread {
@@ -99,24 +118,53 @@ class DecodeThread {
 
   decode(bytes: Uint8Array<ArrayBuffer>, expected: ExpectedAnswer, url: string): Promise<Decoded> {
     const { promise, resolve, reject } = Promise.withResolvers<Decoded>();
-    const call = ++this.#calls;
-    this.#waiting.set(call, { url, resolve, reject });
-    this.#worker.ref();
+    const settle = (reply: DecodeReply): void => {
+      if ('packed' in reply) resolve(reply);
+      else if ('code' in reply) reject(new EngineError(reply.code, url, reply.detail));
+    };
+    const call = this.#expect({ url, settle, reject });
     const request: DecodeRequest = { call, bytes, expected, url };
-    this.#worker.postMessage(request, [bytes.buffer]);
+    this.#post(request, [bytes.buffer]);
     return promise;
+  }
+
+  carry(message: Message, expected: ExpectedAnswer, url: string, kill: AbortSignal): Promise<Carried> {
+    const { promise, resolve, reject } = Promise.withResolvers<Carried>();
+    const settle = (reply: DecodeReply): void => {
+      if ('wire' in reply) reject(Object.assign(new Error(reply.wire.message), { code: reply.wire.code }));
+      else resolve(reply);
+    };
+    const call = this.#expect({ url, settle, reject });
+    kill.addEventListener('abort', () => this.#post({ kill: call }), { once: true });
+    const { origin, path, method, body } = message;
+    this.#post({ call, message: { origin, path, method, ...(body !== undefined && { body }) }, expected, url });
+    return promise;
+  }
+
+  drop(origin: string): void {
+    this.#post({ drop: origin });
   }
 
   async close(): Promise<void> {
     await this.#worker.terminate();
   }
 
+  #expect(waiting: Waiting): number {
+    const call = ++this.#calls;
+    this.#waiting.set(call, waiting);
+    this.#worker.ref();
+    return call;
+  }
+
+  #post(request: ThreadRequest, transfer: ArrayBuffer[] = []): void {
+    this.#worker.postMessage(request, transfer);
+  }
+
   #settle(reply: DecodeReply): void {
     const waiting = this.#waiting.get(reply.call);
     this.#waiting.delete(reply.call);
     if (this.#waiting.size === 0) this.#worker.unref();
-    if (isDecoded(reply)) waiting?.resolve(reply);
-    else waiting?.reject(new EngineError(reply.code, waiting.url, reply.detail));
+    waiting?.settle(reply);
   }
 
   #die(message: string, cause?: unknown): void {
@@ -124,8 +172,4 @@ class DecodeThread {
     for (const { url, reject } of this.#waiting.values()) reject(new EngineError('decoder_failed', url, message, { cause }));
     this.#waiting.clear();
   }
-}
-
-function isDecoded(reply: DecodeReply): reply is DecodedReply {
-  return 'packed' in reply;
 }

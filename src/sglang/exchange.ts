@@ -25,6 +25,9 @@ const drainMs = 10_000;
 /** How often the server is told meanwhile: an abort that overtakes its request on another connection goes unheard. */
 const tellAgainMs = 1_000;
 
+/** Sends a request and reads its answer to the end. @param kill cuts the connection */
+export type Send<A> = (kill: AbortSignal) => Promise<A>;
+
 /**
  * One HTTP exchange. When the caller's signal fires or the time is up, the returned promise rejects at once, `onAbandoned` tells the server
  * (again each second), and the answer is still read to its end in the background: closing a connection early leaves zombie requests in some
@@ -33,18 +36,18 @@ const tellAgainMs = 1_000;
  * @returns the answer, and `closed`, which resolves when the exchange is really over
  * @throws the signal's reason, or EngineError `unreachable` | `timeout`
  */
-export function exchange(
-  dispatcher: Dispatcher,
+export function exchange<A>(
+  send: Send<A>,
   call: Exchange,
   onAbandoned: () => void = () => undefined,
-): { readonly answer: Promise<HttpAnswer>; readonly closed: Promise<void> } {
+): { readonly answer: Promise<A>; readonly closed: Promise<void> } {
   const kill = new AbortController();
-  const wire = send(dispatcher, call, kill.signal);
+  const wire = send(kill.signal);
   const settled = wire.then(
     () => undefined,
     () => undefined,
   );
-  const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>();
+  const { promise, resolve, reject } = Promise.withResolvers<A>();
   let drainTimer: NodeJS.Timeout | undefined;
   let tellTimer: NodeJS.Timeout | undefined;
   const abandon = (error: Error): void => {
@@ -76,7 +79,11 @@ export function exchange(
   return { answer, closed };
 }
 
-async function send(dispatcher: Dispatcher, call: Exchange, signal: AbortSignal): Promise<HttpAnswer> {
+/** What an exchange says on the wire. */
+export type Message = Pick<Exchange, 'origin' | 'path' | 'method' | 'body'>;
+
+/** @throws the wire's error */
+export async function transmit(dispatcher: Dispatcher, call: Message, signal: AbortSignal): Promise<HttpAnswer> {
   const startedAt = performance.now();
   const response = await dispatcher.request({
     origin: call.origin,

@@ -68,6 +68,7 @@ describe('the token loop', () => {
             ...common,
             slm: {
               overheadSteps: 0.5,
+              busy: false,
               async draft({ ids }, length) {
                 await late(mix(seed, ids));
                 return continuation(slm, ids, length, endIds);
