@@ -24,7 +24,8 @@ function scorerFailing(...errors: readonly Error[]): Scorer & { calls: number } 
     hiddenStates: true,
     score() {
       this.calls++;
-      return left.length > 0 ? Promise.reject(left.shift()) : Promise.resolve(signals);
+      const error = left.shift();
+      return error ? Promise.reject(error) : Promise.resolve(signals);
     },
   };
 }
