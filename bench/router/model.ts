@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomSlm, writeRandomBundle } from '../../test/router/scoring/random-bundle.ts';
@@ -8,8 +8,6 @@ import { hiddenSize } from './rows.ts';
 export interface BenchModel {
   readonly slmFolder: string;
   readonly bundleFolder: string;
-  /** Weights of the int8 network. */
-  readonly int8Mb: number;
 }
 
 const tokenizerFolder = join(import.meta.dirname, '../../examples/models/slm');
@@ -23,5 +21,5 @@ export async function makeBenchModel(): Promise<BenchModel> {
   await writeFile(join(slmFolder, 'config.json'), JSON.stringify({ ...other, ...own, max_position_embeddings: 32_768 }));
   const bundleFolder = join(await mkdtemp(join(tmpdir(), 'r2r-bench-bundle-')), 'bundle');
   await writeRandomBundle({ folder: bundleFolder, slmFolder, hiddenDims: Array<number>(6).fill(1024) });
-  return { slmFolder, bundleFolder, int8Mb: (await stat(join(bundleFolder, 'router-int8.bin'))).size / 1e6 };
+  return { slmFolder, bundleFolder };
 }

@@ -32,7 +32,8 @@ export class ServedRouter {
   }
 
   static async start(options: ServeOptions): Promise<ServedRouter> {
-    const child = fork(join(here, 'serve.ts'), [JSON.stringify(options)]);
+    // as the router's image starts it
+    const child = fork(join(here, 'serve.ts'), [JSON.stringify(options)], { execArgv: [...process.execArgv, '--max-semi-space-size=2'] });
     children.add(child);
     const [urls] = (await once(child, 'message')) as [{ readonly url: string; readonly adminUrl: string }];
     return new ServedRouter(child, urls);
