@@ -5,7 +5,8 @@ const maxWaitingBytes = 2 ** 20;
 
 /**
  * The chunks of a body, also those that had arrived when it broke: a stream that fails drops what nobody has read yet, and a download that
- * resumes would fetch it again. Takes hold of the body when it is called.
+ * resumes would fetch it again. Takes hold of the body when it is called, which
+ * must be as soon as there is one; nobody has to read it, and its errors are for whoever does.
  *
  * @throws the body's error, after the last chunk
  */

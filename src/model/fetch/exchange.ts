@@ -1,4 +1,5 @@
 import { errors, request, type Dispatcher } from 'undici';
+import { arriving } from './arriving.ts';
 import { FetchError } from './errors.ts';
 import type { FetchLimits } from './limits.ts';
 
@@ -13,13 +14,13 @@ export interface Exchange {
   readonly credentials?: { readonly origin: string; readonly authorization: string } | undefined;
 }
 
-/** A server's answer, its body not read yet. */
+/** A server's answer, its body arriving already. */
 export interface Answer {
   readonly status: number;
   /** Where it came from after redirects. */
   readonly url: URL;
   header(name: string): string | undefined;
-  readonly body: Dispatcher.ResponseData['body'];
+  readonly body: AsyncIterable<Uint8Array>;
   /** Ends the exchange where the body is. */
   abort(reason: Error): void;
 }
@@ -49,7 +50,7 @@ export async function exchange(
     if (answer.status < 300 || answer.status >= 400 || answer.status === 304) return answer;
     const target = redirectOf(answer, context);
     if (!follows(answer, target)) return answer;
-    await discard(answer);
+    discard(answer);
     if (target.protocol !== 'https:' && !(target.protocol === 'http:' && url.protocol === 'http:'))
       throw refusedRedirect(uri, `${url.host} leads to ${target.protocol}//${target.host}, and only https:// is followed`);
     if (seen.has(target.href)) throw refusedRedirect(uri, `${url.host} leads in a circle`);
@@ -61,7 +62,7 @@ export async function exchange(
 function redirectOf(answer: Answer, { uri }: Exchange): URL {
   const location = answer.header('location');
   if (location !== undefined && URL.canParse(location, answer.url.href)) return new URL(location, answer.url);
-  answer.abort(new Error('not wanted'));
+  discard(answer);
   throw refusedRedirect(uri, `${answer.url.host} answered ${answer.status} without saying where to go`);
 }
 
@@ -93,13 +94,12 @@ async function once(
       headersTimeout: 0,
       bodyTimeout: 0,
     });
-    // whoever reads the body hears of its errors; while nobody does they must not end the process
-    response.body.on('error', () => undefined).once('close', () => signal.removeEventListener('abort', onAbort));
+    response.body.once('close', () => signal.removeEventListener('abort', onAbort));
     return {
       status: response.statusCode,
       url,
       header: (name) => [response.headers[name]].flat()[0],
-      body: response.body,
+      body: arriving(response.body),
       abort: (reason) => abort.abort(reason),
     };
   } catch (error) {
@@ -135,12 +135,8 @@ function codeOf(error: unknown): string {
 }
 
 /** Lets go of an answer whose body nobody wants. */
-export async function discard(answer: Answer): Promise<void> {
-  try {
-    await answer.body.dump({ limit: 65_536 });
-  } catch {
-    // the connection is of no use any more, and nobody waits for it
-  }
+export function discard(answer: Answer): void {
+  answer.abort(new Error('not wanted'));
 }
 
 /** `Retry-After`, in seconds or as a date. */
@@ -152,8 +148,8 @@ export function retryAfterMs(value: string | undefined, nowMs: number): number |
 }
 
 /** What an answer that is no success means on any server. Lets go of the answer. */
-export async function refusal(answer: Answer, uri: string, what = answer.url.host): Promise<FetchError> {
-  await discard(answer);
+export function refusal(answer: Answer, uri: string, what = answer.url.host): FetchError {
+  discard(answer);
   const { status } = answer;
   const waitMs = retryAfterMs(answer.header('retry-after'), Date.now());
   if (status === 404 || status === 410)

@@ -4,10 +4,10 @@ import { refusal, type Answer } from './exchange.ts';
 const tokenFix = 'give a token of an account that may read it (--hf-token-file, HF_TOKEN, or spec.router.checkpoint.tokenSecretRef)';
 
 /** What the hub's refusal means: its header `X-Error-Code` says more than the status, which is 401 for a repository that does not exist too. */
-export async function hubRefusal(answer: Answer, uri: string, hadToken: boolean): Promise<FetchError> {
+export function hubRefusal(answer: Answer, uri: string, hadToken: boolean): FetchError {
   const code = answer.header('x-error-code');
   const { status } = answer;
-  const general = await refusal(answer, uri, `the hub at ${answer.url.host}`);
+  const general = refusal(answer, uri, `the hub at ${answer.url.host}`);
   if (general.retryable) return general;
   if (code === 'GatedRepo') {
     const fix = hadToken

@@ -99,25 +99,25 @@ async function complete(partial: PartialFile, uri: HubUri, endpoint: URL, { comm
   // of the commit: a branch may move between two tries
   const answer = await exchange('GET', resolveUrl(endpoint, uri, commit), { ...range }, context);
   if (answer.status === 416) {
-    await discard(answer);
+    discard(answer);
     await partial.truncate();
     throw new FetchError('FETCH_UNAVAILABLE', uri.uri, `${answer.url.host} refuses to go on`, 'try again later', { retryable: true });
   }
-  if (answer.status !== 200 && answer.status !== 206) throw await storageRefusal(answer, endpoint, uri, context);
+  if (answer.status !== 200 && answer.status !== 206) throw storageRefusal(answer, endpoint, uri, context);
   const start = answer.status === 206 ? Number(/^bytes (\d+)-/.exec(answer.header('content-range') ?? '')?.[1]) : 0;
   // a server that knows no ranges sends all of it
   if (start === 0) await partial.truncate();
   if (start !== partial.bytes) {
-    await discard(answer);
+    discard(answer);
     throw new FetchError('FETCH_PROTOCOL', uri.uri, `${answer.url.host} sent another range than the one asked for`, 'use another mirror');
   }
   await receive(answer, partial, bytes, context);
 }
 
 /** A storage host's refusal is about its address, which the hub signs for a while: the next try gets a new one. */
-async function storageRefusal(answer: Answer, endpoint: URL, uri: HubUri, { credentials }: Exchange): Promise<FetchError> {
+function storageRefusal(answer: Answer, endpoint: URL, uri: HubUri, { credentials }: Exchange): FetchError {
   if (answer.url.origin === endpoint.origin) return hubRefusal(answer, uri.uri, credentials !== undefined);
-  const refused = await refusal(answer, uri.uri, `the hub's storage ${answer.url.host}`);
+  const refused = refusal(answer, uri.uri, `the hub's storage ${answer.url.host}`);
   if (refused.retryable) return refused;
   const problem = `the hub's storage ${answer.url.host} answered ${answer.status}`;
   return new FetchError('FETCH_UNAVAILABLE', uri.uri, problem, 'try again later', { retryable: true });
@@ -129,8 +129,8 @@ async function metadata(uri: HubUri, endpoint: URL, context: Exchange): Promise<
   const answer = await exchange('HEAD', resolveUrl(endpoint, uri, uri.revision), {}, context, (redirect, target) => {
     return target.origin === endpoint.origin && !isFound(redirect);
   });
-  if (answer.status >= 400) throw await hubRefusal(answer, uri.uri, context.credentials !== undefined);
-  await discard(answer);
+  if (answer.status >= 400) throw hubRefusal(answer, uri.uri, context.credentials !== undefined);
+  discard(answer);
   const redirected = answer.status >= 300;
   const commit = answer.header('x-repo-commit') ?? '';
   const etag = (answer.header('x-linked-etag') ?? (redirected ? '' : (answer.header('etag') ?? '')))

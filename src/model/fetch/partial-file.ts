@@ -3,8 +3,8 @@ import { constants } from 'node:fs';
 import { copyFile, mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-/** A download that nobody has written to for so long has no writer: a live one gives up long before. */
-const abandonedMs = 5 * 60_000;
+/** A download that nobody has written to for so long has no writer: a live one gives up before. */
+const abandonedMs = 60_000;
 
 interface Found {
   readonly path: string;
@@ -24,16 +24,17 @@ export class PartialFile {
   readonly validator: string;
   readonly #path: string;
   readonly #handle: FileHandle;
-  readonly #origin: Found | undefined;
+  /** Downloads of the same bytes that were there when this one went on: of killed writers, or of live ones. */
+  readonly #others: readonly Found[];
   #bytes: number;
   #settled = false;
 
-  private constructor(path: string, validator: string, handle: FileHandle, bytes: number, origin?: Found) {
+  private constructor(path: string, validator: string, handle: FileHandle, bytes: number, others: readonly Found[] = []) {
     this.#path = path;
     this.validator = validator;
     this.#handle = handle;
     this.#bytes = bytes;
-    this.#origin = origin;
+    this.#others = others;
   }
 
   /** What is there of an earlier download, the longest first. `key`: a file name without dots. */
@@ -41,7 +42,7 @@ export class PartialFile {
     const found = await list(folder, key);
     for (const candidate of found) {
       const path = partPath(folder, key, candidate.validator);
-      const free = candidate.left || Date.now() - candidate.changedMs > abandonedMs;
+      const free = isFree(candidate);
       try {
         if (free) await rename(candidate.path, path);
         else await copyFile(candidate.path, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
@@ -51,9 +52,9 @@ export class PartialFile {
         if (hasCode(error, 'ENOENT')) continue;
         throw error;
       }
-      for (const other of found) if (other !== candidate && other.left) await rm(other.path, { force: true });
+      for (const other of found) if (other !== candidate && isFree(other)) await rm(other.path, { force: true });
       const handle = await open(path, 'r+');
-      return new PartialFile(path, candidate.validator, handle, (await handle.stat()).size, free ? undefined : candidate);
+      return new PartialFile(path, candidate.validator, handle, (await handle.stat()).size, found);
     }
     return undefined;
   }
@@ -99,7 +100,7 @@ export class PartialFile {
     }
     this.#settled = true;
     await this.#handle.close();
-    if (this.#origin && (await isUnchanged(this.#origin))) await rm(this.#origin.path, { force: true });
+    await this.#removeOthers();
   }
 
   /** Leaves it to the next writer, unless it has been completed or discarded. */
@@ -116,8 +117,17 @@ export class PartialFile {
     this.#settled = true;
     await this.#handle.close();
     await rm(this.#path, { force: true });
-    if (this.#origin && (await isUnchanged(this.#origin))) await rm(this.#origin.path, { force: true });
+    await this.#removeOthers();
   }
+
+  async #removeOthers(): Promise<void> {
+    for (const other of this.#others) if (await isUnchanged(other)) await rm(other.path, { force: true });
+  }
+}
+
+/** Whether it has no writer for sure. */
+function isFree({ left, changedMs }: Found): boolean {
+  return left || Date.now() - changedMs > abandonedMs;
 }
 
 /** Removes downloads that nobody has gone on with for `maxAgeMs`. */

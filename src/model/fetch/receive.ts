@@ -1,7 +1,6 @@
 import { statfs } from 'node:fs/promises';
-import { arriving } from './arriving.ts';
 import { FetchError } from './errors.ts';
-import { failure, type Answer, type Exchange } from './exchange.ts';
+import { discard, failure, type Answer, type Exchange } from './exchange.ts';
 import { hasCode, type PartialFile } from './partial-file.ts';
 
 /** How far a download is. */
@@ -29,7 +28,6 @@ export interface Receiving extends Exchange {
 export async function receive(answer: Answer, partial: PartialFile, totalBytes: number | undefined, context: Receiving): Promise<void> {
   const { uri, limits, signal, progress, gained } = context;
   const resumedBytes = partial.bytes;
-  const chunks = arriving(answer.body);
   let inWindow = 0;
   const watch = setInterval(() => {
     if (inWindow < limits.windowBytes) {
@@ -43,7 +41,7 @@ export async function receive(answer: Answer, partial: PartialFile, totalBytes: 
     assertSize(totalBytes ?? 0, context);
     await assertRoom(totalBytes === undefined ? 0 : totalBytes - partial.bytes, context);
     report();
-    for await (const chunk of chunks) {
+    for await (const chunk of answer.body) {
       inWindow += chunk.byteLength;
       assertSize(partial.bytes + chunk.byteLength, context);
       await partial.append(chunk);
@@ -51,7 +49,7 @@ export async function receive(answer: Answer, partial: PartialFile, totalBytes: 
       report();
     }
   } catch (error) {
-    answer.abort(new Error('not wanted'));
+    discard(answer);
     if (hasCode(error, 'ENOSPC', 'EDQUOT')) throw noSpace(uri, context.cacheFolder, error);
     throw failure(error, uri, answer.url, signal);
   } finally {

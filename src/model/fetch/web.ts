@@ -41,18 +41,18 @@ async function once(uri: WebUri, store: ArtifactStore, last: StoredArtifact | un
   try {
     answer = await exchange('GET', uri.url, conditions(begun, last), context);
     if (answer.status === 304 && last) {
-      await discard(answer);
+      discard(answer);
       await begun?.leave();
       return last;
     }
-    if (answer.status !== 200 && answer.status !== 206 && answer.status !== 416) throw await refusal(answer, uri.uri);
+    if (answer.status !== 200 && answer.status !== 206 && answer.status !== 416) throw refusal(answer, uri.uri);
   } catch (error) {
     await begun?.leave();
     throw error;
   }
   const partial = await continued(begun, answer, store, uri, key);
   try {
-    if (answer.status === 416) await discard(answer);
+    if (answer.status === 416) discard(answer);
     else await receive(answer, partial, totalOf(answer), context);
     const { sha256 } = await digestsOf(partial.handle, partial.bytes, context.signal);
     const record = { source: uri.uri, file: basename(uri.url.pathname), digest: sha256, bytes: partial.bytes };
@@ -79,7 +79,7 @@ async function continued(
   key: string,
 ): Promise<PartialFile> {
   const refuse = async (problem: string): Promise<never> => {
-    await discard(answer);
+    discard(answer);
     await begun?.discard();
     throw new FetchError('FETCH_PROTOCOL', uri, `${answer.url.host} ${problem}`, 'have it fixed, or use another server', {
       retryable: true,
