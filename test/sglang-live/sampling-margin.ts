@@ -23,11 +23,11 @@ export function possibleTokens(
   validIds: number,
 ): ReadonlySet<number> {
   const { temperature, seed, choice } = sampling;
-  const best = top.logprobs[0] ?? Number.NaN;
-  const entries = [...top.ids]
+  const valid = [...top.ids]
     .map((id, index) => ({ id, logprob: top.logprobs[index] ?? Number.NEGATIVE_INFINITY }))
-    .filter(({ id, logprob }) => id < validIds && Number.isFinite(logprob))
-    .map((entry): Entry => ({ ...entry, weight: Math.exp((entry.logprob - best) / (temperature || 1)) }));
+    .filter(({ id, logprob }) => id < validIds && Number.isFinite(logprob));
+  const best = valid[0]?.logprob ?? Number.NaN;
+  const entries = valid.map((entry): Entry => ({ ...entry, weight: Math.exp((entry.logprob - best) / (temperature || 1)) }));
   if (temperature === 0) return new Set(entries.filter(({ logprob }) => best - logprob <= margin).map(({ id }) => id));
   const drawn = randomAt(seed, choice, position);
   const possible = new Set<number>();
