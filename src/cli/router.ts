@@ -6,6 +6,7 @@ import { collectDefaultMetrics } from 'prom-client';
 import { RouterMetrics } from '../router/metrics.ts';
 import { clusterSources } from './cluster-sources.ts';
 import { hubSettings } from './hub-settings.ts';
+import { networkFingerprint } from './network-fingerprint.ts';
 import { networkLoader } from './network-loader.ts';
 import {
   configFile,
@@ -87,6 +88,7 @@ export async function router(argv: readonly string[]): Promise<void> {
     ...sources(values, log),
     client: clientSide(values),
     tracer: tracer(values, process.env, log),
+    networkFingerprint,
     loadNetwork: networkLoader({
       slmFolder: required(values, 'slm-model-path'),
       cacheFolder: resolve(values['bundle-cache'] ?? join(tmpdir(), 'r2r-bundles')),

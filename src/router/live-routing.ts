@@ -30,8 +30,28 @@ export interface LiveRoutingOptions {
   readonly onRefused: () => void;
   /** Something else is in force. */
   readonly onChange: () => void;
+  /**
+   * Tells a file or folder on this machine from what it was before; undefined for other addresses, and where there is nothing. Where it
+   * changes under the same address, the network is loaded again.
+   */
+  readonly fingerprint?: (uri: string) => Promise<string | undefined>;
+  /** How often it is taken. @default 1_000 */
+  readonly lookEveryMs?: number;
   /** Waits before a load that failed in passing is tried again; the last one repeats. @default [1_000, 5_000, 15_000, 60_000] */
   readonly retryDelaysMs?: readonly number[];
+}
+
+/** The fingerprint where there is nothing. */
+const nothing = '';
+
+/** What the newest configuration asks for. */
+interface Wanted {
+  readonly wish: NetworkWish;
+  readonly config: RouterConfig;
+  readonly key: string;
+  /** Of what was loaded last, or is being loaded; undefined: never taken. */
+  fingerprint: string | undefined;
+  loading: boolean;
 }
 
 /** What requests that begin now are served with. */
@@ -51,9 +71,13 @@ export class LiveRouting {
   #bundle: Pick<BundleStatus, 'state' | 'message'> | undefined;
   #loading: AbortController | undefined;
   readonly #retiring = new Map<NetworkInForce, NodeJS.Timeout>();
+  #wanted: Wanted | undefined;
+  readonly #timer: NodeJS.Timeout | undefined;
 
   constructor(options: LiveRoutingOptions) {
     this.#options = options;
+    const { fingerprint, lookEveryMs = 1_000 } = options;
+    if (fingerprint) this.#timer = setInterval(() => void this.#look(fingerprint), lookEveryMs).unref();
   }
 
   get current(): RoutingInForce | undefined {
@@ -102,18 +126,36 @@ export class LiveRouting {
     const { config } = read;
     const wish = wishOf(config);
     const key = JSON.stringify(wish ?? null);
-    if (!wish) this.#switch(config, noNetwork, key, undefined);
-    else if (this.#current?.key === key) this.#switch(config, this.#current.network, key, { state: 'Serving' });
+    const before = this.#wanted;
+    this.#wanted = wish && { wish, config, key, fingerprint: before?.key === key ? before.fingerprint : undefined, loading: false };
+    if (!this.#wanted) this.#switch(config, noNetwork, key, undefined);
+    else if (this.#current?.key === key) this.#reroute(this.#current, config);
     else {
-      if (this.#current) this.#current = { ...this.#current, config: { ...config, ...routingFields(this.#current.config) } };
-      this.#loading = new AbortController();
-      void this.#load(wish, config, key, this.#loading.signal);
+      if (this.#current) this.#keepRouting(this.#current, config);
+      void this.#load(this.#wanted);
     }
     log.info({ digest: read.digest, config, bundle: this.#bundle }, 'configuration in force');
     onChange();
   }
 
+  /** Another configuration for the network in force, which may lack what it asks for. */
+  #reroute(current: RoutingInForce & { readonly key: string }, config: RouterConfig): void {
+    const message = routingProblem(config, current.network.loaded);
+    if (message === undefined) {
+      this.#switch(config, current.network, current.key, { state: 'Serving' });
+      return;
+    }
+    this.#keepRouting(current, config);
+    this.#bundle = { state: 'Refused', message };
+    this.#options.log.error({ problem: message }, 'the router network cannot serve the configuration; what was in force stays');
+  }
+
+  #keepRouting(current: RoutingInForce & { readonly key: string }, config: RouterConfig): void {
+    this.#current = { ...current, config: { ...config, ...routingFields(current.config) } };
+  }
+
   async close(): Promise<void> {
+    clearInterval(this.#timer);
     this.#loading?.abort();
     const open = [...this.#retiring.keys()];
     for (const timer of this.#retiring.values()) clearTimeout(timer);
@@ -121,12 +163,35 @@ export class LiveRouting {
     await Promise.all(open.map((network) => network.close()));
   }
 
-  async #load(wish: NetworkWish, config: RouterConfig, key: string, signal: AbortSignal): Promise<void> {
+  /** Loads again what lies under the same address, but has changed. */
+  async #look(fingerprint: (uri: string) => Promise<string | undefined>): Promise<void> {
+    const wanted = this.#wanted;
+    if (!wanted || wanted.wish.uri === null || wanted.loading) return;
+    const now = (await fingerprint(wanted.wish.uri)) ?? nothing;
+    if (this.#wanted !== wanted || now === wanted.fingerprint) return;
+    const first = wanted.fingerprint === undefined;
+    wanted.fingerprint = now;
+    // What went away may come back; until then what is in force stays.
+    if (first || now === nothing) return;
+    this.#options.log.info({ uri: wanted.wish.uri }, 'the router network has changed where it lies');
+    await this.#load(wanted);
+  }
+
+  async #load(wanted: Wanted): Promise<void> {
+    const { signal } = (this.#loading = new AbortController());
+    wanted.loading = true;
+    this.#bundle = { state: 'Loading', message: 'starting' };
+    const { uri } = wanted.wish;
+    if (uri !== null && this.#options.fingerprint) wanted.fingerprint = (await this.#options.fingerprint(uri)) ?? nothing;
+    await this.#tryToLoad(wanted, signal);
+    wanted.loading = false;
+  }
+
+  async #tryToLoad({ wish, config, key }: Wanted, signal: AbortSignal): Promise<void> {
     const { load, log, retryDelaysMs = [1_000, 5_000, 15_000, 60_000] } = this.#options;
     const report = (message: string): void => {
       if (!signal.aborted) this.#bundle = { state: 'Loading', message };
     };
-    report('starting');
     for (let tries = 0; !signal.aborted; tries++) {
       try {
         await this.#open(await load(wish, report, signal), config, key, signal);

@@ -52,6 +52,8 @@ export interface RouterOptions {
   readonly loadEveryMs?: number;
   /** How router networks are had. @default there are none: a configuration with a checkpoint is refused */
   readonly loadNetwork?: LoadNetwork;
+  /** Tells whether what lies at a network's address has changed. @default nothing tells, and no network is loaded a second time */
+  readonly networkFingerprint?: (uri: string) => Promise<string | undefined>;
   /** API keys, TLS and how long clients may take to send. */
   readonly client?: Pick<ApiServerOptions, 'apiKeysPath' | 'tls' | 'timeouts' | 'warm'>;
   /** @default none */
@@ -120,6 +122,7 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
   const updatePool = (): void => pool.update(endpoints, live.current?.config.drainingPodUIDs ?? []);
   const live = new LiveRouting({
     load: options.loadNetwork ?? noNetworks,
+    ...(options.networkFingerprint && { fingerprint: options.networkFingerprint }),
     log,
     onRefused: () => metrics.configRefused(),
     onChange: () => {

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RouterStatus } from '../../src/api/router-status.ts';
+import { networkFingerprint } from '../../src/cli/network-fingerprint.ts';
 import { loadTokenizer } from '../../src/model/tokenizer-folder.ts';
 import type { LoadNetwork } from '../../src/router/live-routing.ts';
 import { samplerOf, type Sampling } from '../../src/router/sampler.ts';
@@ -44,7 +45,7 @@ describe('neural routing before two real models', function () {
     const network = { slmFolder: tinyModels.slm, precisions: ['fp32', 'int8'] } as const;
     await writeRandomBundle({ ...network, folder: join(folder, 'a'), hiddenDims: [64, 32] });
     await writeRandomBundle({ ...network, folder: join(folder, 'b'), hiddenDims: [32] });
-    pair = await startTinyPair({ loadNetwork });
+    pair = await startTinyPair({ loadNetwork, networkFingerprint });
     scoring = await openScoring({
       bundleFolder: join(folder, 'a'),
       slmFolder: tinyModels.slm,
@@ -161,6 +162,21 @@ describe('neural routing before two real models', function () {
     assert.match(bundle.message ?? '', /router-fp32\.onnx/);
     assert.deepEqual([bundle.digest, inForce, waitingFor], [before?.digest, threshold, []]);
     assert.deepEqual(await routed(greedy), right);
+  });
+
+  it('keeps the threshold in force when a configuration takes it away and the checkpoint has none', async () => {
+    const manifest = join(folder, 'b', 'bundle.json');
+    const whole = await readFile(manifest, 'utf8');
+    await writeFile(manifest, JSON.stringify({ ...(JSON.parse(whole) as object), threshold: null }));
+    await serve('a');
+    await serve('b', { threshold: 0.3 });
+    await serve('b', { threshold: undefined, maxDraftTokens: 2 });
+    const { bundle, threshold: inForce } = await status();
+    assert.deepEqual([bundle?.state, inForce], ['Refused', 0.3]);
+    assert.match(bundle?.message ?? '', /threshold/);
+    await writeFile(manifest, whole);
+    await until(async () => (await status()).threshold === 0.5, 'the bundle that changed where it lies is taken over');
+    assert.equal((await status()).bundle?.state, 'Serving');
   });
 
   it('answers the probe of the operator through both models, and through the SLM alone', async () => {
