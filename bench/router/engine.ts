@@ -99,23 +99,28 @@ function payloadOf({
     const position = positionAt(input, input.length + index);
     return role === 'slm' ? position.slm : position.llm;
   });
-  const parts = [
+  const parts: Buffer[] = [];
+  const write = (...more: readonly (string | Buffer)[]): void => {
+    for (const part of more) parts.push(typeof part === 'string' ? Buffer.from(part) : part);
+  };
+  write(
     `{"text":"","output_ids":[${ids.join(',')}],"meta_info":{"id":"${rid}","finish_reason":{"type":"length","length":${count}},` +
       `"prompt_tokens":${input.length},"completion_tokens":${count},"cached_tokens":${input.length - 1}`,
-  ];
-  if (top > 0) parts.push(',"output_top_logprobs":[', ids.map((id, index) => topJson(id, input.length + index)).join(','), ']');
-  if (hidden)
-    parts.push(
-      ',"hidden_states":[[',
-      stateJson(input.length),
-      ']',
-      ...ids.slice(1).map((_, index) => `,${stateJson(input.length + index + 1)}`),
-      ']',
-    );
-  parts.push('}}');
+  );
+  if (top > 0) {
+    write(',"output_top_logprobs":[');
+    for (const [index, id] of ids.entries()) write(index > 0 ? ',' : '', ...topJson(id, input.length + index));
+    write(']');
+  }
+  if (hidden) {
+    write(',"hidden_states":[[', stateJson(input.length), ']');
+    for (let index = 1; index < count; index++) write(',', stateJson(input.length + index));
+    write(']');
+  }
+  write('}}');
   statistics.calls++;
   statistics.tokens += count;
-  return Buffer.from(parts.join(''), 'latin1');
+  return Buffer.concat(parts);
 }
 
 function answer({ payload, response }: Call): void {

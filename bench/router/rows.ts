@@ -27,7 +27,9 @@ const uniform = random(7);
 const normal = (): number => Math.sqrt(-2 * Math.log(uniform() + 1e-12)) * Math.cos(2 * Math.PI * uniform());
 
 /** Hidden states, written once. */
-const states = Array.from({ length: variants }, () => JSON.stringify(Array.from({ length: hiddenSize }, () => bfloat16(normal() * 2))));
+const states = Array.from({ length: variants }, () =>
+  Buffer.from(JSON.stringify(Array.from({ length: hiddenSize }, () => bfloat16(normal() * 2)))),
+);
 
 /** The 99 entries behind the best, for a sure and for an unsure token: [log-probability, id, null]. */
 const tails = [9, 1.2].map((gap) =>
@@ -37,14 +39,16 @@ const tails = [9, 1.2].map((gap) =>
       logprob -= uniform() * 0.08;
       return [logprob, 400 + ((index * 7) % (vocabulary - 330)) + Math.floor(index / 70), null];
     });
-  }).map((entries) => JSON.stringify(entries).slice(1)),
+  }).map((entries) => Buffer.from(JSON.stringify(entries).slice(1))),
 );
 
-export function stateJson(index: number): string {
-  return states[index % variants] ?? '';
+const none = Buffer.alloc(0);
+
+export function stateJson(index: number): Buffer {
+  return states[index % variants] ?? none;
 }
 
-export function topJson(id: number, index: number): string {
+export function topJson(id: number, index: number): readonly Buffer[] {
   const sure = !isDivergent(id);
-  return `[[${sure ? -0.0123 : -1.1},${id},null],${tails[sure ? 0 : 1]?.[index % variants] ?? ''}`;
+  return [Buffer.from(`[[${sure ? -0.0123 : -1.1},${id},null],`), tails[sure ? 0 : 1]?.[index % variants] ?? none];
 }

@@ -21,13 +21,13 @@ export class DraftCost {
     this.#tokensMs = kept * this.#tokensMs + tokens * ms;
   }
 
-  /** Overhead of a call in decode steps, between 0.1 and 8; a usual value while calls were too alike to tell. */
+  /** Overhead of a call in decode steps, between 0.1 and 2 (more is a queue, which longer blocks would only lengthen); a usual value while calls were too alike to tell. */
   get overheadSteps(): number {
     const spread = this.#weight * this.#tokensSquared - this.#tokens ** 2;
     if (this.#weight < 8 || spread < 0.05 * this.#weight ** 2) return usual;
     const step = (this.#weight * this.#tokensMs - this.#tokens * this.#ms) / spread;
     const overhead = (this.#ms - step * this.#tokens) / this.#weight;
     if (!(step > 0)) return usual;
-    return Math.min(8, Math.max(0.1, overhead / step));
+    return Math.min(2, Math.max(0.1, overhead / step));
   }
 }

@@ -36,8 +36,8 @@ interface Row {
   failure: { readonly error: unknown } | undefined;
 }
 
-/** Rows whose scores are awaited while the next block is drafted already. */
-const maxUnscored = 64;
+/** Blocks whose scores are awaited while the next one is drafted already; more would only queue up before a network that is slower than the SLM. */
+const maxUnscoredBlocks = 1;
 /** A dropped draft of more tokens than this is aborted on the server; a shorter one is cheaper to let run out. */
 const shortDraft = 16;
 
@@ -218,8 +218,8 @@ export class Pipeline {
     if (this.#chain.length > 0 && last !== undefined && endIds.has(last)) return;
     const open = this.#open.length;
     if (open > (lookahead === 'Nested' ? maxLookaheadCalls : 1)) return;
-    const unscored = this.#chain.length - this.#decided;
-    if (unscored >= maxUnscored) return;
+    const unscored = new Set(this.#chain.slice(this.#decided).map(({ block }) => block)).size;
+    if (unscored > maxUnscoredBlocks) return;
     // Rows behind an open question, or behind rows without a score, may be dropped.
     if (slm.busy && open + unscored > 0) return;
     const share = off ? this.#rate.divergentShare : this.#rate.brokenShare;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { request } from 'undici';
 import { makeBenchModel } from '../../bench/router/model.ts';
 import { ServedRouter, startEmulatedEngine, stopAll } from '../../bench/router/processes.ts';
@@ -75,13 +76,17 @@ describe(`a router under ${conversations} conversations for ${seconds} s`, funct
         answers++;
       }
     };
-    const watch = setInterval(() => void router.read().then(({ rssMb }) => memoryMb.push(rssMb)), 1_000);
-    let turn = 0;
-    const change = setInterval(() => void configure(++turn), 5_000);
-    await Promise.all(Array.from({ length: conversations }, (_, seed) => converse(seed))).finally(() => {
-      clearInterval(watch);
-      clearInterval(change);
-    });
+    // One after the other: each second a look at the memory, each fifth another way of looking ahead.
+    const watch = async (): Promise<void> => {
+      for (let second = 1; Date.now() < end; second++) {
+        await sleep(1_000);
+        memoryMb.push((await router.read()).rssMb);
+        // the bench's own samples would grow
+        await router.reset();
+        if (second % 5 === 0) await configure(second / 5);
+      }
+    };
+    await Promise.all([watch(), ...Array.from({ length: conversations }, (_, seed) => converse(seed))]);
     const { inFlight, llmEndpoints } = await router.status();
     assert.deepEqual([inFlight, llmEndpoints.map((each) => each.inFlight)], [0, [0]]);
     assert.ok(answers >= conversations, `${answers} answers`);
