@@ -14,9 +14,10 @@ export class LlmPace {
   readonly #stop = new AbortController();
   #stepMs: number | undefined;
 
+  /** @param everyMs 0: never */
   constructor(pool: LlmPool, everyMs = 300_000) {
     this.#pool = pool;
-    void this.#watch(everyMs);
+    if (everyMs > 0) void this.#watch(everyMs);
   }
 
   /** Milliseconds; undefined until it was measured. */

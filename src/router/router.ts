@@ -54,6 +54,8 @@ export interface RouterOptions {
   readonly loadNetwork?: LoadNetwork;
   /** Tells whether what lies at a network's address has changed. @default nothing tells, and no network is loaded a second time */
   readonly networkFingerprint?: (uri: string) => Promise<string | undefined>;
+  /** How often the LLM's decode step is timed, to tell whether routing pays; 0: never. @default 300_000 */
+  readonly timeLlmEveryMs?: number;
   /** API keys, TLS and how long clients may take to send. */
   readonly client?: Pick<ApiServerOptions, 'apiKeysPath' | 'tls' | 'timeouts' | 'warm'>;
   /** @default none */
@@ -107,7 +109,7 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
   });
   const loads = new LlmLoads(pool, options.loadEveryMs ?? 5_000);
   metrics.publishEndpoints(pool, loads);
-  const pace = new LlmPace(pool);
+  const pace = new LlmPace(pool, options.timeLlmEveryMs);
   const common = {
     ...promptModel(slmTokenizer),
     endIds,

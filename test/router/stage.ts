@@ -117,6 +117,7 @@ export async function stage(options: StageOptions): Promise<Stage> {
     drainDelayMs: 0,
     drainTimeoutMs: 10_000,
     loadEveryMs: 50,
+    timeLlmEveryMs: 0,
     ...options.router,
   });
   return {
