@@ -202,15 +202,26 @@ export class LeaderElector {
   /** Lets the next one start at once instead of after a lease duration. */
   async #release(): Promise<void> {
     const live = this.#observed?.lease;
-    if (live?.spec?.holderIdentity !== this.#options.identity) return;
-    const now = microTime(this.#clock.date());
-    const spec = { ...live.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: now };
+    if (!live) return;
+    const call = { deadlineMs: this.#callMs, retries: 0 };
     try {
-      await this.#client.replace(leases, { ...live, metadata: live.metadata, spec }, { deadlineMs: this.#callMs, retries: 0 });
-      this.#logger.info({}, 'lease released');
+      await this.#releaseFrom(live).catch(async (error: unknown) => {
+        // a renewal that was aborted on its way may have arrived all the same
+        const { namespace, name } = this.#options;
+        const fresh = isConflict(error) ? await this.#client.find(leases, { namespace, name }, call) : undefined;
+        if (!fresh) throw error;
+        await this.#releaseFrom(fresh);
+      });
     } catch (error) {
       this.#logger.warn({ err: error }, 'lease could not be released and will expire');
     }
+  }
+
+  async #releaseFrom(live: Live<Lease>): Promise<void> {
+    if (live.spec?.holderIdentity !== this.#options.identity) return;
+    const spec = { ...live.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: microTime(this.#clock.date()) };
+    await this.#client.replace(leases, { ...live, metadata: live.metadata, spec }, { deadlineMs: this.#callMs, retries: 0 });
+    this.#logger.info({}, 'lease released');
   }
 
   /** For one request: two must fit before a leader gives up. */

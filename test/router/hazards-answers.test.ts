@@ -5,7 +5,7 @@ import { vocabulary } from './model-folder.ts';
 import { distribution } from './scripted-models.ts';
 import { neuralConfig, scriptedNetwork, states } from './scripted-network.ts';
 import { answer, type Answer, type ReceivedCall } from './scripted-server.ts';
-import { readyStage, type Stage } from './stage.ts';
+import { readyStage, type Stage, until } from './stage.ts';
 
 const letter = (character: string): number => character.charCodeAt(0);
 /** The SLM drafts `cat, cot.`; the LLM turns the first `c` into `b` and agrees on the `o`. */
@@ -204,6 +204,8 @@ describe('answers of model servers that are damaged', function () {
 
     it(`asks another replica when one LLM refuses with an error that is ${shape}`, async () => {
       const bad = made.llms[0]!;
+      // the cases before have had it taken out
+      await until(() => made.router.status().llmEndpoints.every(({ ready }) => ready), 'both replicas take calls');
       bad.behaviour.intercept = (_, response) => {
         response.writeHead(400).end(JSON.stringify(body));
         return true;
