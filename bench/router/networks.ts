@@ -77,7 +77,9 @@ export function emulatedNetwork(batchMs: number): LoadNetwork {
         failures: 0,
         spread: undefined,
       }),
-      close: async () => void (await worker.terminate()),
+      close: async () => {
+        await worker.terminate();
+      },
     };
     return Promise.resolve(scoring);
   };
