@@ -11,7 +11,11 @@ export const recoveryRows = 5;
 const digest = z.string().regex(/^[0-9a-f]{64}$/, 'must be a sha256 in hexadecimal');
 
 /** A file of the bundle, by its name in the folder. */
-const file = z.object({ name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'must be a file name'), sha256: digest, bytes: z.int().nonnegative() });
+const file = z.object({
+  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'must be a file name'),
+  sha256: digest,
+  bytes: z.int().nonnegative(),
+});
 
 /** How the decisions of a lower precision differ from fp32's, on real rows of this SLM. */
 const comparison = z.object({

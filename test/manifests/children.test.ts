@@ -165,8 +165,7 @@ describe('the router container', () => {
 
   it('has none of these arguments when nothing asks for them', () => {
     const { args } = router({});
-    for (const name of ['--api-keys', '--tls-cert', '--tls-key', '--otlp-endpoint', '--hf-token-file'])
-      assert.ok(!args.includes(name));
+    for (const name of ['--api-keys', '--tls-cert', '--tls-key', '--otlp-endpoint', '--hf-token-file']) assert.ok(!args.includes(name));
   });
 
   it('speaks HTTPS under a port of that name, and is asked so by the kubelet, with a TLS Secret', () => {
