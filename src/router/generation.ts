@@ -8,10 +8,10 @@ import { merged } from './merged.ts';
 import type { LoopObserver } from './observer.ts';
 import { tooLong, type Prompt, type PromptModel } from './prompt.ts';
 import { routingOf, type Loaded } from './routing.ts';
-import { samplerOf } from './sampler.ts';
+import { greedySampler, samplerOf } from './sampler.ts';
 import type { Scorer, SignalName } from './scoring/signals.ts';
 import type { Slm } from './slm.ts';
-import { routedTokens, type LoopInput } from './token-loop.ts';
+import { askedLogprobs, routedTokens, type LoopInput } from './token-loop.ts';
 import type { EmittedToken, LoopEnd, TokenSource } from './token.ts';
 
 /** What a generation works with: what is in force when its request comes. */
@@ -89,7 +89,7 @@ export async function* generate(
   const samplers = Array.from({ length: request.choices }, (_, choice) => samplerOf({ ...request.sampling, choice }, serving.validIds));
   // With strategy llm its own first call reads the prompt.
   if (name !== 'slm' && name !== 'llm') {
-    const topLogprobs = Math.max(samplers[0]?.topLogprobs ?? 0, keepTop ? scorer.topLogprobs || 20 : 0);
+    const topLogprobs = askedLogprobs(samplers[0] ?? greedySampler, keepTop);
     llm.prime(prompt.ids, topLogprobs, either);
   }
   const loops = samplers.map((sampler, choice) => {

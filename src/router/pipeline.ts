@@ -1,7 +1,7 @@
 import { SequenceJson, type GeneratedToken, type TokenPrefix, type TopLogprobs } from '../sglang/index.ts';
 import { blockLength, initialRate, observeToken } from './block-length.ts';
 import type { Signals } from './scoring/signals.ts';
-import { keptLogprobs, type LoopInput } from './token-loop.ts';
+import { askedLogprobs, type LoopInput } from './token-loop.ts';
 import type { EmittedToken, LoopEnd } from './token.ts';
 
 /** A drafted block, until every row of it was emitted or dropped. */
@@ -60,7 +60,8 @@ export class Pipeline {
   #decided = 0;
   #state: unknown;
   #rate = initialRate;
-  #draft: { readonly abandoned: AbortController; readonly length: number } | undefined;
+  /** Abandons the draft under way. */
+  #draft: AbortController | undefined;
   #draftFailure: { readonly error: unknown } | undefined;
   /** Counts how often rows were dropped: what belongs to an older count is void. */
   #epoch = 0;
@@ -183,7 +184,7 @@ export class Pipeline {
     const abandoned = new AbortController();
     row.consultation = { ahead: index > 0, abandoned };
     const started = performance.now();
-    const topLogprobs = Math.max(sampler.topLogprobs, keepTop ? keptLogprobs : 0);
+    const topLogprobs = askedLogprobs(sampler, keepTop);
     llm.continue(this.#prefix(index), { maxTokens: 1, topLogprobs }, signal, abandoned.signal).then(
       ([answer]) => {
         observer.step?.('consult', started, performance.now(), 1);
@@ -233,11 +234,11 @@ export class Pipeline {
     const epoch = this.#epoch;
     const started = performance.now();
     const needs = {
-      topLogprobs: Math.max(scorer.topLogprobs, sampler.topLogprobs, keepTop ? keptLogprobs : 0),
+      topLogprobs: Math.max(scorer.topLogprobs, askedLogprobs(sampler, keepTop)),
       hiddenStates: scorer.hiddenStates,
       abortable: length > shortDraft,
     };
-    this.#draft = { abandoned, length };
+    this.#draft = abandoned;
     slm.draft(this.#prefix(this.#chain.length), length, needs, signal, abandoned.signal).then(
       (drafted) => {
         observer.step?.('draft', started, performance.now(), drafted.length);
@@ -296,7 +297,7 @@ export class Pipeline {
   /** Drops the chain from `length` on, and what is on its way for it. */
   #truncate(length: number): void {
     this.#epoch++;
-    this.#draft?.abandoned.abort();
+    this.#draft?.abort();
     this.#draft = undefined;
     this.#draftFailure = undefined;
     for (const row of this.#chain.splice(length)) {

@@ -12,7 +12,12 @@ import type { EmittedToken, LoopEnd } from './token.ts';
 export type Lookahead = 'Off' | 'Single' | 'Nested';
 
 /** Entries of an emitted token's distribution, where it is kept: OpenAI's API lets clients ask for 20. */
-export const keptLogprobs = 20;
+const keptLogprobs = 20;
+
+/** Entries of each distribution that choosing and telling a token take; the LLM is asked for no more. */
+export function askedLogprobs({ topLogprobs }: Pick<Sampler, 'topLogprobs'>, keepTop: boolean): number {
+  return Math.max(topLogprobs, keepTop ? keptLogprobs : 0);
+}
 
 export interface LoopInput {
   readonly prompt: readonly number[];
@@ -73,7 +78,7 @@ async function* llmTokens(input: LoopInput): Tokens {
   const { endIds, slm, llm, signal, sampler, keepTop } = input;
   const ids = [...input.prompt];
   const end = ids.length + input.maxTokens;
-  const topLogprobs = Math.max(sampler.topLogprobs, keepTop ? keptLogprobs : 0);
+  const topLogprobs = askedLogprobs(sampler, keepTop);
   while (ids.length < end) {
     const answer = await llm.continue(
       { ids: [...ids] },
