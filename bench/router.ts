@@ -9,12 +9,12 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { RouterConfigInput } from '../src/api/router-config.ts';
-import { alone, routed, type Measured } from './router/conversations.ts';
+import { alone, underLoad } from './router/conversations.ts';
 import { makeBenchModel } from './router/model.ts';
-import { measureNetwork } from './router/network.ts';
-import { ServedRouter, startEmulatedEngine, stopAll } from './router/processes.ts';
+import { keepProcessorsAwake, measureNetwork, ServedRouter, startEmulatedEngine, stopAll } from './router/processes.ts';
 import type { Reading } from './router/instruments.ts';
 
 const step = { slm: 3.1, llm: 30 };
@@ -83,23 +83,24 @@ const say = (row: Row): void => {
   );
 };
 
+/** How long a router is under load before it is measured, and while it is. */
+const seconds = { warm: 1.5 * length, measured: 8 * length };
+
 async function measure(
   router: ServedRouter,
   mode: RoutedMode,
   network: Row['network'],
   conversations: number,
-  tokens: number,
   p = share,
 ): Promise<{ readonly row: Row; readonly reading: Reading }> {
   await router.configure({ ...config, ...modes[mode] });
-  await routed(router.url, { conversations: Math.min(conversations, 4), tokens: 40, divergentPerMille: p * 1000 });
-  await router.reset();
-  const { tokensPerSecond, llmShare } = await routed(router.url, {
-    conversations,
-    tokens: Math.ceil(tokens * length),
-    divergentPerMille: p * 1000,
+  const reading = await underLoad(router.url, { conversations, tokens: 400, divergentPerMille: p * 1000 }, async () => {
+    await sleep(seconds.warm * 1000);
+    await router.reset();
+    await sleep(seconds.measured * 1000);
+    return router.read();
   });
-  const reading = await router.read();
+  const { tokensPerSecond, llmShare } = reading;
   const { used, wasted } = reading.consultations;
   const row = {
     mode,
@@ -118,6 +119,7 @@ async function measure(
 }
 
 try {
+  keepProcessorsAwake();
   const [slmUrl, llmUrl] = await Promise.all([
     startEmulatedEngine('slm', step.slm, 0),
     startEmulatedEngine('llm', step.llm, (callSteps - 1) * step.llm),
@@ -129,7 +131,7 @@ try {
       `network    ${precision.padEnd(9)} ${String(batch).padStart(3)} rows           ${p50Ms.toFixed(2)} ms (least ${minMs.toFixed(2)})`,
     );
 
-  const baseline = (mode: 'llm' | 'slm', conversations: number, { tokensPerSecond }: Measured): void => {
+  const baseline = (mode: 'llm' | 'slm', conversations: number, tokensPerSecond: number): void => {
     if (mode === 'llm') llmAlone.set(conversations, tokensPerSecond);
     say({
       mode,
@@ -148,12 +150,11 @@ try {
   // Long-running routers are what is measured, not the first seconds of one.
   const warmUp = async (router: ServedRouter): Promise<void> => {
     await router.configure({ ...config, ...modes.nested });
-    await routed(router.url, { conversations: 8, tokens: 200, divergentPerMille: share * 1000 });
+    await underLoad(router.url, { conversations: 8, tokens: 200, divergentPerMille: share * 1000 }, () => sleep(4000));
   };
   await warmUp(emulated);
   let overhead: readonly number[] = [];
   for (const conversations of [1, 8, 32]) {
-    const tokens = conversations === 1 ? 1200 : 250;
     baseline(
       'llm',
       conversations,
@@ -165,19 +166,19 @@ try {
       await alone(slmUrl, { conversations, tokens: Math.ceil(1000 * length), divergentPerMille: share * 1000 }),
     );
     for (const mode of ['plain', 'lookahead', 'nested'] as const) {
-      const { reading } = await measure(emulated, mode, 'emulated', conversations, tokens);
+      const { reading } = await measure(emulated, mode, 'emulated', conversations);
       if (mode === 'plain' && conversations === 1) overhead = reading.overheadMs;
     }
   }
   const shares: { readonly mode: RoutedMode; readonly p: number; readonly speedup: number }[] = [];
   for (const mode of ['plain', 'nested'] as const) {
     for (const p of [0.05, 0.1, 0.2, 0.3, 0.4, ...(mode === 'nested' ? [0.5] : [])]) {
-      const { row } = await measure(emulated, mode, 'emulated', 1, 300, p);
+      const { row } = await measure(emulated, mode, 'emulated', 1, p);
       shares.push({ mode, p, speedup: row.speedup });
     }
   }
   // Above break-even the router says so.
-  await measure(emulated, 'plain', 'emulated', 1, 400, 0.6);
+  await measure(emulated, 'plain', 'emulated', 1, 0.6);
   const { alarms } = await emulated.status();
   emulated.stop();
 
@@ -186,9 +187,9 @@ try {
   await real.configure({ ...config, ...modes.plain });
   const modelMb = (await real.read()).rssMb - beforeMb;
   await warmUp(real);
-  const withNetwork = await measure(real, 'plain', 'int8', 1, 1200);
-  for (const mode of ['lookahead', 'nested'] as const) await measure(real, mode, 'int8', 1, 600);
-  for (const conversations of [8, 32]) await measure(real, 'nested', 'int8', conversations, 100);
+  const withNetwork = await measure(real, 'plain', 'int8', 1);
+  for (const mode of ['lookahead', 'nested'] as const) await measure(real, mode, 'int8', 1);
+  for (const conversations of [8, 32]) await measure(real, 'nested', 'int8', conversations);
   // What loading the network added is the model's: its weights, in the file and as the runtime packs them.
   const memoryMb = (await real.read()).rssMb - modelMb;
   real.stop();

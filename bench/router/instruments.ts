@@ -4,6 +4,9 @@ import { RouterMetrics } from '../../src/router/metrics.ts';
 /** What one stretch of a run cost the router's process. */
 export interface Reading {
   readonly rssMb: number;
+  readonly tokensPerSecond: number;
+  /** Share of the tokens that the LLM supplied. */
+  readonly llmShare: number;
   /** Event-loop time a token. */
   readonly activeMsPerToken: number;
   readonly lagP99Ms: number;
@@ -19,6 +22,7 @@ const median = (values: readonly number[]): number => [...values].sort((a, b) =>
 export class Instruments extends RouterMetrics {
   readonly #lag = monitorEventLoopDelay({ resolution: 1 });
   #loop = performance.eventLoopUtilization();
+  #since = performance.now();
   #tokens = 0;
   #overheadMs: number[] = [];
   #cycleMs = 0;
@@ -53,6 +57,7 @@ export class Instruments extends RouterMetrics {
   reset(): void {
     this.#lag.reset();
     this.#loop = performance.eventLoopUtilization();
+    this.#since = performance.now();
     this.#tokens = 0;
     this.#overheadMs = [];
     this.#cycleMs = 0;
@@ -65,6 +70,8 @@ export class Instruments extends RouterMetrics {
     const { draft, score, consult } = this.#steps;
     return {
       rssMb: process.memoryUsage().rss / 1e6,
+      tokensPerSecond: (this.#tokens * 1000) / (performance.now() - this.#since),
+      llmShare: this.#consultations.used / Math.max(1, this.#tokens),
       activeMsPerToken: performance.eventLoopUtilization(this.#loop).active / Math.max(1, this.#tokens),
       // the histogram's own timer takes a millisecond
       lagP99Ms: Math.max(0, this.#lag.percentile(99) / 1e6 - 1),

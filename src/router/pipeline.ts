@@ -214,11 +214,10 @@ export class Pipeline {
     const room = this.#end - this.#ids.length;
     if (this.#draft || this.#draftFailure || room < 1) return;
     const off = lookahead === 'Off';
-    if (off && this.#chain.length > 0) return;
     const last = this.#ids.at(-1);
     if (this.#chain.length > 0 && last !== undefined && endIds.has(last)) return;
     const open = this.#open.length;
-    if (open > (lookahead === 'Nested' ? maxLookaheadCalls : 1)) return;
+    if (open > { Off: 0, Single: 1, Nested: maxLookaheadCalls }[lookahead]) return;
     const unscored = new Set(this.#chain.slice(this.#decided).map(({ block }) => block)).size;
     if (unscored > maxUnscoredBlocks) return;
     // Rows behind an open question, or behind rows without a score, may be dropped.

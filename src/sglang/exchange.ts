@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { EngineError } from './errors.ts';
 
@@ -83,26 +84,80 @@ export function exchange<A>(
 export type Message = Pick<Exchange, 'origin' | 'path' | 'method' | 'body'>;
 
 /** @throws the wire's error */
-export async function transmit(dispatcher: Dispatcher, call: Message, signal: AbortSignal): Promise<HttpAnswer> {
-  const startedAt = performance.now();
-  const response = await dispatcher.request({
-    origin: call.origin,
-    path: call.path,
-    method: call.method,
-    signal,
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    ...(call.body !== undefined && { headers: { 'content-type': 'application/json' }, body: Buffer.from(call.body) }),
-  });
-  // undici types the bytes as possibly shared; they are a buffer of their own
-  const bytes = (await response.body.bytes()) as Uint8Array<ArrayBuffer>;
-  const retryAfterMs = Number(response.headers['retry-after'] ?? Number.NaN) * 1000;
-  return {
-    status: response.statusCode,
-    bytes,
-    wireMs: performance.now() - startedAt,
-    ...(retryAfterMs > 0 && { retryAfterMs }),
+export async function transmit(dispatcher: Dispatcher, { origin, path, method, body }: Message, signal: AbortSignal): Promise<HttpAnswer> {
+  signal.throwIfAborted();
+  const receiver = new Receiver(signal);
+  const headers = body === undefined ? [] : ['content-type', 'application/json'];
+  dispatcher.dispatch({ origin, path, method, headers, body: body ?? null, headersTimeout: 0, bodyTimeout: 0 }, receiver);
+  return receiver.answer;
+}
+
+/** Collects an answer as undici's parser hands it over. A call is made per block of tokens: a stream and its events would cost more than the rest. */
+class Receiver implements Dispatcher.DispatchHandler {
+  readonly answer: Promise<HttpAnswer>;
+  readonly #settle: Pick<PromiseWithResolvers<HttpAnswer>, 'resolve' | 'reject'>;
+  readonly #signal: AbortSignal;
+  readonly #startedAt = performance.now();
+  readonly #parts: Buffer[] = [];
+  #controller: Dispatcher.DispatchController | undefined;
+  #status = 0;
+  #retryAfter: string | undefined;
+
+  constructor(signal: AbortSignal) {
+    const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>();
+    this.answer = promise;
+    this.#settle = { resolve, reject };
+    this.#signal = signal;
+    signal.addEventListener('abort', this.#abort, { once: true });
+  }
+
+  readonly #abort = (): void => {
+    const reason = reasonOf(this.#signal);
+    this.#controller?.abort(reason);
+    this.onResponseError(this.#controller, reason);
   };
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#signal.aborted) controller.abort(reasonOf(this.#signal));
+  }
+
+  onResponseStart(_: unknown, status: number, headers: IncomingHttpHeaders): void {
+    this.#status = status;
+    const after = headers['retry-after'];
+    this.#retryAfter = typeof after === 'string' ? after : undefined;
+  }
+
+  onResponseData(_: unknown, part: Buffer): void {
+    this.#parts.push(part);
+  }
+
+  onResponseEnd(): void {
+    this.#signal.removeEventListener('abort', this.#abort);
+    const retryAfterMs = Number(this.#retryAfter ?? Number.NaN) * 1000;
+    this.#settle.resolve({
+      status: this.#status,
+      bytes: joined(this.#parts),
+      wireMs: performance.now() - this.#startedAt,
+      ...(retryAfterMs > 0 && { retryAfterMs }),
+    });
+  }
+
+  onResponseError(_: unknown, error: Error): void {
+    this.#signal.removeEventListener('abort', this.#abort);
+    this.#settle.reject(error);
+  }
+}
+
+/** In a buffer of their own: the parts lie in one that is used again. */
+function joined(parts: readonly Buffer[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
 }
 
 export function textOf({ bytes }: HttpAnswer): string {

@@ -5,6 +5,7 @@ import { recoveryRows, type BundleManifest } from '../../model/bundle-manifest.t
 import { networkProbability } from '../../model/router-network/index.ts';
 import type { RowTable } from '../../model/row-table.ts';
 import { ScoringError } from './errors.ts';
+import { sumsExactly } from './integer-products.ts';
 import { numbersPerRow, type NetworkFacts, type NetworkOptions } from './messages.ts';
 import type { RowBatch } from './row-batch.ts';
 import { evidenceLogits, uncertaintyOf } from './uncertainty.ts';
@@ -135,9 +136,12 @@ async function createSession({ folder, manifest }: Bundle, { precision, device, 
       executionMode: 'sequential',
       graphOptimizationLevel: 'all',
       logSeverityLevel: 3,
-      // On CPUs without VNNI, sums of uint8 x int8 products could overflow 16 bits; this makes the runtime use uint8 x uint8 there.
       extra: {
-        session: { model_external_initializers_file_folder_path: folder, x64quantprecision: '1', intra_op: { allow_spinning: '0' } },
+        session: {
+          model_external_initializers_file_folder_path: folder,
+          x64quantprecision: sumsExactly() ? '0' : '1',
+          intra_op: { allow_spinning: '0' },
+        },
       },
     });
   } catch (cause) {

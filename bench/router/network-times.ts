@@ -1,5 +1,5 @@
+/** Times the router network of a bundle; prints the times as JSON. A process of its own, started as the router is. Arguments: bundle folder, SLM folder. */
 import { openScoring, type ScorableRow } from '../../src/router/scoring/index.ts';
-import type { BenchModel } from './model.ts';
 import { hiddenSize } from './rows.ts';
 
 export interface NetworkTime {
@@ -22,7 +22,7 @@ function rows(count: number): ScorableRow[] {
 }
 
 /** The router network on one core, by batch. */
-export async function measureNetwork({ bundleFolder, slmFolder }: BenchModel): Promise<readonly NetworkTime[]> {
+async function measure(bundleFolder: string, slmFolder: string): Promise<readonly NetworkTime[]> {
   const times: NetworkTime[] = [];
   for (const precision of ['int8', 'fp32'] as const) {
     const runs: number[] = [];
@@ -49,3 +49,6 @@ export async function measureNetwork({ bundleFolder, slmFolder }: BenchModel): P
   }
   return times;
 }
+
+const [bundleFolder = '', slmFolder = ''] = process.argv.slice(2);
+console.log(JSON.stringify(await measure(bundleFolder, slmFolder)));
