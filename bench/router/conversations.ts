@@ -1,5 +1,5 @@
 import { Agent, request } from 'undici';
-import { promptOf } from './script.ts';
+import { conversationsLike, promptOf } from './script.ts';
 
 export interface Run {
   readonly conversations: number;
@@ -9,7 +9,6 @@ export interface Run {
 }
 
 const agent = new Agent({ connections: 128, bodyTimeout: 0, headersTimeout: 0 });
-let conversation = 0;
 
 async function post(url: string, path: string, body: unknown, signal?: AbortSignal): Promise<string> {
   const headers = { 'content-type': 'application/json' };
@@ -26,7 +25,7 @@ export async function alone(url: string, { conversations, tokens, divergentPerMi
     Array.from({ length: conversations }, (_, index) =>
       post(url, '/generate', {
         rid: String(index),
-        input_ids: promptOf(conversation++, divergentPerMille),
+        input_ids: promptOf(index, divergentPerMille),
         sampling_params: { max_new_tokens: tokens },
       }),
     ),
@@ -40,11 +39,12 @@ export async function alone(url: string, { conversations, tokens, divergentPerMi
  */
 export async function underLoad<T>(url: string, { conversations, tokens, divergentPerMille }: Run, during: () => Promise<T>): Promise<T> {
   const over = new AbortController();
+  const prompts = conversationsLike(divergentPerMille, tokens);
   const converse = async (): Promise<void> => {
     while (!over.signal.aborted) {
       const body = {
         model: 'bench',
-        prompt: promptOf(conversation++, divergentPerMille),
+        prompt: prompts.next().value,
         max_tokens: tokens,
         stream: true,
         stream_options: { include_usage: true },

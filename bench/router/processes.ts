@@ -97,7 +97,7 @@ export async function measureNetwork({ bundleFolder, slmFolder }: BenchModel): P
  */
 export function keepProcessorsAwake(): void {
   for (let processor = 0; processor < availableParallelism(); processor++)
-    children.add(spawn('chrt', ['--idle', '0', process.execPath, '-e', 'for (;;);'], { stdio: 'inherit' }));
+    children.add(spawn('chrt', ['--idle', '0', process.execPath, '-e', 'for (;;) Atomics.pause();'], { stdio: 'inherit' }));
 }
 
 export function stopAll(): void {
