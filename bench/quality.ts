@@ -15,6 +15,7 @@ import { networkLoader } from '../src/cli/network-loader.ts';
 import { startEngine } from '../src/engine/server.ts';
 import { fixedConfig, fixedEndpoints, startRouter } from '../src/router/index.ts';
 import { paretoSvg } from './pareto-svg.ts';
+import { keepProcessorsAwake } from './processors.ts';
 
 interface Problem {
   readonly question: string;
@@ -181,6 +182,7 @@ const measured = await withPair({}, async (url) => {
   }
   return rows;
 });
+keepProcessorsAwake();
 const rows: Row[] = await withPair(gpu, async (url) => {
   const timed: Row[] = [];
   for (const [index, way] of ways.entries()) {

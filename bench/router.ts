@@ -14,7 +14,8 @@ import { parseArgs } from 'node:util';
 import type { RouterConfigInput } from '../src/api/router-config.ts';
 import { alone, underLoad } from './router/conversations.ts';
 import { makeBenchModel } from './router/model.ts';
-import { keepProcessorsAwake, measureNetwork, ServedRouter, startEmulatedEngine, stopAll } from './router/processes.ts';
+import { keepProcessorsAwake } from './processors.ts';
+import { measureNetwork, ServedRouter, startEmulatedEngine, stopAll } from './router/processes.ts';
 import type { Reading } from './router/instruments.ts';
 
 const step = { slm: 3.1, llm: 30 };

@@ -1,6 +1,5 @@
 import { execFile, fork, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { RouterConfigInput } from '../../src/api/router-config.ts';
@@ -89,15 +88,6 @@ export async function measureNetwork({ bundleFolder, slmFolder }: BenchModel): P
     env: routerEnvironment,
   });
   return JSON.parse(stdout) as readonly NetworkTime[];
-}
-
-/**
- * Keeps every processor busy with what gives way to everything else. A virtual machine's idle processor is taken away by its host, and wakes
- * up to 10 ms late: on an idle machine of this kind a sleep of 1 ms takes 11 ms at the 99th percentile, and 0.1 ms longer with this.
- */
-export function keepProcessorsAwake(): void {
-  for (let processor = 0; processor < availableParallelism(); processor++)
-    children.add(spawn('chrt', ['--idle', '0', process.execPath, '-e', 'for (;;) Atomics.pause();'], { stdio: 'inherit' }));
 }
 
 export function stopAll(): void {
