@@ -1,6 +1,7 @@
 """What an interrupted run goes on from: weights, the optimizer, and where in which epoch it was.
 
-Nothing else is needed: order and dropout are drawn from (seed, epoch, batch). Read with weights_only, so that not even a file that somebody
+Nothing else is needed: order and dropout are drawn from (seed, epoch, batch), the optimizer's settings from the configuration. Only tensors,
+texts and whole numbers are stored, and read with weights_only (which in PyTorch 1.13 knows no other), so that not even a file that somebody
 put there is executed.
 """
 
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from .errors import TrainerError
 from .files import write_tensors
@@ -46,13 +48,13 @@ def save_best(folder: Path, epoch: int, weights: dict[str, Tensor]) -> None:
     write_tensors(best_file(folder, epoch), dict(weights))
 
 
-def save_state(folder: Path, identity: dict[str, Any], course: Course, network: dict[str, Tensor], optimizer: dict[str, Any]) -> None:
+def save_state(folder: Path, identity: dict[str, Any], course: Course, network: dict[str, Tensor], optimizer: Optimizer) -> None:
     value = {
         "format": FORMAT,
         "identity": json.dumps(identity),
         "course": json.dumps(asdict(course)),
         "network": dict(network),
-        "optimizer": optimizer,
+        "moments": optimizer.state_dict()["state"],
     }
     write_tensors(folder / FILE, value)
     for old in folder.glob("best-*.pt"):
@@ -60,8 +62,10 @@ def save_state(folder: Path, identity: dict[str, Any], course: Course, network: 
             old.unlink()
 
 
-def load_state(folder: Path, identity: dict[str, Any], device: torch.device) -> tuple[Course, dict[str, Tensor], dict[str, Any]] | None:
-    """None: there is none. @raises TrainerError if it cannot be read, or belongs to another training"""
+def load_state(
+    folder: Path, identity: dict[str, Any], device: torch.device
+) -> tuple[Course, dict[str, Tensor], dict[int, dict[str, Tensor]]] | None:
+    """Where it was, the network's weights and the optimizer's moments. None: there is no state. @raises TrainerError if it cannot be read, or belongs to another training"""
     path = folder / FILE
     if not path.exists():
         return None
@@ -69,7 +73,7 @@ def load_state(folder: Path, identity: dict[str, Any], device: torch.device) -> 
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise _invalid(path, "has another format")
     compare(path, json.loads(value["identity"]), identity)
-    return Course(**json.loads(value["course"])), value["network"], value["optimizer"]
+    return Course(**json.loads(value["course"])), value["network"], value["moments"]
 
 
 def load_best(folder: Path, epoch: int, device: torch.device) -> dict[str, Tensor]:

@@ -62,7 +62,7 @@ def train(job: Job) -> Course:
     if resumed:
         course, weights, moments = resumed
         network.load_trained_state(weights)
-        optimizer.load_state_dict(moments)
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
         job.progress.say(f"going on at epoch {course.epoch}, batch {course.step + 1}")
     model = DistributedDataParallel(network, broadcast_buffers=False) if processes.world > 1 else network
     with _termination(processes) as asked_to_stop:
@@ -70,7 +70,7 @@ def train(job: Job) -> Course:
             _epoch(job, model, optimizer, course, asked_to_stop)
             _validate(job, course)
             if processes.first:
-                save_state(job.folder, job.identity, course, network.trained_state(), optimizer.state_dict())
+                save_state(job.folder, job.identity, course, network.trained_state(), optimizer)
     processes.meet()
     network.load_trained_state(load_best(job.folder, course.best_epoch, processes.device))
     return course
@@ -101,7 +101,7 @@ def _epoch(job: Job, model: torch.nn.Module, optimizer: torch.optim.Optimizer, c
             speed = (done - first * job.config.batch_rows) / (time.monotonic() - begun)
             progress.steps(course.epoch, job.config.epochs, course.step, steps, course.loss_sum / done, speed, job.rows)
         if (stop or save) and processes.first:
-            save_state(job.folder, job.identity, course, job.network.trained_state(), optimizer.state_dict())
+            save_state(job.folder, job.identity, course, job.network.trained_state(), optimizer)
             saved = time.monotonic()
         if stop:
             raise Interrupted
