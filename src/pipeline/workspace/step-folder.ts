@@ -1,0 +1,153 @@
+import { join } from 'node:path';
+import { canonicalJson } from '../../api/canonical-json.ts';
+import { PipelineError } from '../errors.ts';
+import { stepFolderName, stepHash, type StepSpec } from '../step-identity.ts';
+import type { Counts, PartPlan, Shard } from '../step.ts';
+import { temporaryEnding, writeWhole } from './atomic-file.ts';
+import { onDisk, type FileSystem } from './file-system.ts';
+import { Journal, removeJournals } from './journal.ts';
+import {
+  makeManifest,
+  manifestText,
+  parseManifest,
+  parsePartRecord,
+  type PartFile,
+  type PartRecord,
+  type StepManifest,
+} from './manifest.ts';
+import { PartFiles } from './part-files.ts';
+
+const folders = { data: 'data', parts: 'parts', journals: 'journals' } as const;
+
+/**
+ * A step's folder. A part exists when its record does, a step is done when its manifest is there; both are written last, so that the process may
+ * end at any instant.
+ */
+export class StepFolder {
+  readonly path: string;
+  readonly spec: StepSpec;
+  readonly hash: string;
+  readonly #fileSystem: FileSystem;
+
+  private constructor(fileSystem: FileSystem, path: string, spec: StepSpec, hash: string) {
+    this.#fileSystem = fileSystem;
+    this.path = path;
+    this.spec = spec;
+    this.hash = hash;
+  }
+
+  /** Makes the folder where it is missing. @throws PipelineError `PIPELINE_SPEC` when it is another step's */
+  static async open(fileSystem: FileSystem, workspace: string, spec: StepSpec): Promise<StepFolder> {
+    const hash = stepHash(spec);
+    const path = join(workspace, stepFolderName(spec.step, hash));
+    const specPath = join(path, 'step.json');
+    const text = `${canonicalJson(spec)}\n`;
+    const found = await onDisk(specPath, () => fileSystem.read(specPath));
+    if (found && found.toString('utf8') !== text) {
+      const problem = 'its step.json describes another step';
+      throw new PipelineError('PIPELINE_SPEC', problem, 'remove this folder, which this program did not write', {
+        step: spec.step,
+        file: specPath,
+      });
+    }
+    for (const name of Object.values(folders)) await onDisk(path, () => fileSystem.makeFolder(join(path, name)));
+    if (!found) await writeWhole(fileSystem, specPath, text);
+    return new StepFolder(fileSystem, path, spec, hash);
+  }
+
+  /** Undefined while the step is not done. */
+  async manifest(): Promise<StepManifest | undefined> {
+    const path = join(this.path, 'manifest.json');
+    return parseManifest(await onDisk(path, () => this.#fileSystem.read(path)));
+  }
+
+  /** A finished part, whose files are there in full length; undefined: it is to be made. */
+  async record(part: PartPlan): Promise<PartRecord | undefined> {
+    const path = this.#recordPath(part.name);
+    const record = parsePartRecord(await onDisk(path, () => this.#fileSystem.read(path)));
+    if (record?.part !== part.name) return undefined;
+    for (const { file, bytes } of record.files)
+      if ((await onDisk(file, () => this.#fileSystem.size(join(this.path, file)))) !== bytes) return undefined;
+    return record;
+  }
+
+  /** What a kill has left of parts: files under way, and journals of those that are finished. */
+  async removeLeftovers(parts: readonly PartPlan[], finished: ReadonlySet<string>): Promise<void> {
+    const own = new Set(parts.flatMap((part) => part.tables.map((table) => fileName(part, table))));
+    const data = join(this.path, folders.data);
+    for (const name of await onDisk(data, () => this.#fileSystem.list(data))) {
+      // <file>.<random>.tmp
+      const file = name.endsWith(temporaryEnding) ? name.split('.').slice(0, -2).join('.') : undefined;
+      if (file !== undefined && own.has(file)) await onDisk(name, () => this.#fileSystem.remove(join(data, name)));
+    }
+    const journals = join(this.path, folders.journals);
+    const journaled = new Set((await onDisk(journals, () => this.#fileSystem.list(journals))).map((name) => name.split('.', 1)[0]));
+    for (const { name } of parts) if (finished.has(name) && journaled.has(name)) await removeJournals(this.#fileSystem, journals, name);
+  }
+
+  journal(part: PartPlan): Promise<Journal> {
+    return Journal.open(this.#fileSystem, join(this.path, folders.journals), part.name);
+  }
+
+  /** Files of a part that is about to be made. */
+  files(part: PartPlan): PartFiles {
+    const paths = part.tables.map((table) => [table, join(this.path, folders.data, fileName(part, table))] as const);
+    return new PartFiles(this.#fileSystem, part.name, new Map(paths));
+  }
+
+  /** Says that a part is finished: durable when this resolves. `files` are in their places. */
+  async finish(part: PartPlan, files: readonly Omit<PartFile, 'file'>[], counts: Counts, shard: Shard): Promise<PartRecord> {
+    const data = join(this.path, folders.data);
+    await onDisk(data, () => this.#fileSystem.syncFolder(data));
+    const record: PartRecord = {
+      formatVersion: 1,
+      part: part.name,
+      shard: { index: shard.index, count: shard.count },
+      files: files.map((file) => ({ ...file, file: `${folders.data}/${fileName(part, file.table)}` })),
+      counts: { ...counts },
+    };
+    await writeWhole(this.#fileSystem, this.#recordPath(part.name), `${canonicalJson(record)}\n`);
+    return record;
+  }
+
+  /** Writes the manifest if all parts are finished. Any shard may do it, also two at the same time: they write the same. */
+  async seal(plan: readonly PartPlan[]): Promise<{ readonly manifest: StepManifest } | { readonly missing: number }> {
+    const parts: { plan: PartPlan; record: PartRecord }[] = [];
+    let missing = 0;
+    // By name: a shared volume may list a folder as it was a while ago.
+    for (const part of plan) {
+      const record = await this.record(part);
+      if (record) parts.push({ plan: part, record });
+      else missing++;
+    }
+    if (missing > 0) return { missing };
+    const manifest = makeManifest(this.spec, parts);
+    await writeWhole(this.#fileSystem, join(this.path, 'manifest.json'), manifestText(manifest));
+    return { manifest };
+  }
+
+  /** Sets a damaged file aside, so that its part is made again when the step runs. @returns the shard that made it, if that is known */
+  async setAside(part: string, file: string): Promise<number | undefined> {
+    const recordPath = this.#recordPath(part);
+    const record = parsePartRecord(await onDisk(recordPath, () => this.#fileSystem.read(recordPath)));
+    const path = join(this.path, file);
+    const there = (await onDisk(file, () => this.#fileSystem.size(path))) !== undefined;
+    // the manifest first: without it the step is not done, whatever happens next
+    await onDisk(file, async () => {
+      await this.#fileSystem.remove(join(this.path, 'manifest.json'));
+      await this.#fileSystem.syncFolder(this.path);
+      await this.#fileSystem.remove(recordPath);
+      await this.#fileSystem.syncFolder(join(this.path, folders.parts));
+      if (there) await this.#fileSystem.rename(path, `${path}.corrupt`);
+    });
+    return record?.shard.index;
+  }
+
+  #recordPath(part: string): string {
+    return join(this.path, folders.parts, `${part}.json`);
+  }
+}
+
+function fileName(part: PartPlan, table: string): string {
+  return part.tables.length === 1 ? `${part.name}.parquet` : `${part.name}-${table}.parquet`;
+}
