@@ -1,5 +1,6 @@
 import type { GenerateBody } from './call.ts';
 import { EngineError } from './errors.ts';
+import { isTokenId, stateRows, topRows, type StateRows, type TopRows } from './number-rows.ts';
 import { unpackAnswer, type PackedAnswer } from './packed-answer.ts';
 
 /** The best entries of one token's distribution, best first. */
@@ -62,6 +63,12 @@ export function readAnswer(value: unknown, body: GenerateBody, url: string): Gen
   return unpackAnswer(readPacked(value, expectedAnswer(body), url));
 }
 
+/** Parts of an answer that were read before: their place in the value is not looked at. */
+export interface ReadRows {
+  readonly top?: TopRows | undefined;
+  readonly states?: StateRows | undefined;
+}
+
 /**
  * Checks and reads an answer. Everything that could make a wrong token look right is checked: that the answer is to this request (rid,
  * prompt length), that there is one entry a token in every list, that each number is one, that distributions descend and begin with the token
@@ -69,7 +76,7 @@ export function readAnswer(value: unknown, body: GenerateBody, url: string): Gen
  *
  * @throws EngineError `malformed` (partial or inconsistent) or `aborted`
  */
-export function readPacked(value: unknown, expected: ExpectedAnswer, url: string): PackedAnswer {
+export function readPacked(value: unknown, expected: ExpectedAnswer, url: string, { top, states }: ReadRows = {}): PackedAnswer {
   const malformed = (what: string): EngineError => new EngineError('malformed', url, `answer to /generate: ${what}`);
   const meta = record(record(value)?.['meta_info']);
   if (!meta) throw malformed('meta_info is missing');
@@ -91,8 +98,17 @@ export function readPacked(value: unknown, expected: ExpectedAnswer, url: string
     ids: Int32Array.from(ids),
     finish: finishType,
     cachedTokens: typeof cached === 'number' ? cached : 0,
-    ...(expected.topLogprobs > 0 && readTops(meta['output_top_logprobs'], ids, expected.topLogprobs, malformed)),
-    ...(expected.hiddenStates && readStates(meta['hidden_states'], ids.length, uncachedTokens(expected, cached), malformed)),
+    ...(expected.topLogprobs > 0 && {
+      top: checkedTop(top ?? topRows(meta['output_top_logprobs'], ids.length, expected.topLogprobs), ids, expected.topLogprobs, malformed),
+    }),
+    ...(expected.hiddenStates && {
+      hidden: checkedStates(
+        states ?? stateRows(meta['hidden_states'], ids.length),
+        ids.length,
+        uncachedTokens(expected, cached),
+        malformed,
+      ),
+    }),
   };
 }
 
@@ -100,73 +116,59 @@ function record(value: unknown): Json | undefined {
   return typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value)) : undefined;
 }
 
-function isTokenId(value: unknown): value is number {
-  return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 0x7fffffff;
-}
-
-function perToken(value: unknown, tokens: number): readonly unknown[] | undefined {
-  return Array.isArray(value) && value.length === tokens ? value : undefined;
-}
-
 /** Tokens of the prompt that had to be read; undefined when the server does not say. */
 function uncachedTokens({ promptTokens }: ExpectedAnswer, cached: unknown): number | undefined {
   return typeof cached === 'number' ? promptTokens - cached : undefined;
 }
 
-function readTops(value: unknown, tokens: readonly number[], count: number, malformed: (what: string) => Error): Pick<PackedAnswer, 'top'> {
-  const rows = perToken(value, tokens.length);
-  if (!rows) throw malformed('output_top_logprobs does not have one entry a token');
-  const ids = new Int32Array(tokens.length * count);
-  const logprobs = new Float64Array(tokens.length * count);
-  for (const [index, row] of rows.entries()) {
+function checkedTop(
+  rows: TopRows | undefined,
+  tokens: readonly number[],
+  count: number,
+  malformed: (what: string) => Error,
+): PackedAnswer['top'] {
+  if (rows?.tokens !== tokens.length) throw malformed('output_top_logprobs does not have one entry a token');
+  for (const [index, token] of tokens.entries()) {
     const [from, to] = [index * count, (index + 1) * count];
-    if (!readTop(row, ids.subarray(from, to), logprobs.subarray(from, to))) throw malformed(`output_top_logprobs[${index}] is damaged`);
-    if (!isBest(tokens[index], ids.subarray(from, to), logprobs.subarray(from, to)))
+    const logprobs = rows.logprobs.subarray(from, to);
+    if (index === rows.damaged || !descends(logprobs)) throw malformed(`output_top_logprobs[${index}] is damaged`);
+    if (!isBest(token, rows.ids.subarray(from, to), logprobs))
       throw malformed(`output_ids[${index}] is not the best of output_top_logprobs[${index}]: the server does not decode greedily`);
   }
-  return { top: { count, ids, logprobs } };
+  return { count, ids: rows.ids, logprobs: rows.logprobs };
 }
 
 /** @param uncached tokens of the prompt that had to be read */
-function readStates(
-  value: unknown,
+function checkedStates(
+  rows: StateRows | undefined,
   tokens: number,
   uncached: number | undefined,
   malformed: (what: string) => Error,
-): Pick<PackedAnswer, 'hidden'> {
-  const rows = perToken(value, tokens);
-  if (!rows) throw malformed('hidden_states does not have one entry a token');
+): PackedAnswer['hidden'] {
+  if (rows?.tokens !== tokens) throw malformed('hidden_states does not have one entry a token');
+  const { promptRows, width, values, damaged } = rows;
   // A prompt read in several passes has the states of one of them here: of the last in some versions, of the first in others, whose last
   // row is then in the middle of the prompt. The next try finds the prompt cached, and gets one row.
-  const first: unknown = rows[0];
-  if (uncached !== undefined && Array.isArray(first) && Array.isArray(first[0]) && first.length < uncached)
-    throw malformed(`hidden_states[0] has ${first.length} rows of ${uncached} prompt tokens that were read`);
-  let width = 0;
-  let values = new Float32Array();
-  for (const [index, entry] of rows.entries()) {
-    const row = lastState(entry, index);
-    if (index === 0 && row) {
-      width = row.length;
-      values = new Float32Array(tokens * width);
-    }
-    if (!row || row.length !== width || !copyNumbers(row, values, index * width)) throw malformed(`hidden_states[${index}] is damaged`);
-  }
-  return { hidden: { width, values } };
+  if (uncached !== undefined && promptRows !== undefined && promptRows < uncached)
+    throw malformed(`hidden_states[0] has ${promptRows} rows of ${uncached} prompt tokens that were read`);
+  for (let index = 0; index < tokens; index++)
+    if (index === damaged || !areFinite(values.subarray(index * width, (index + 1) * width)))
+      throw malformed(`hidden_states[${index}] is damaged`);
+  return { width, values };
 }
 
-/** `[logprob, id, text|null]` an entry; infinities arrive as null because JSON has none. */
-function readTop(value: unknown, ids: Int32Array, logprobs: Float64Array): boolean {
-  if (!Array.isArray(value) || value.length !== ids.length) return false;
-  for (let index = 0; index < ids.length; index++) {
-    const entry: unknown = value[index];
-    if (!Array.isArray(entry)) return false;
-    const [logprob, id] = entry as readonly unknown[];
-    if (!isTokenId(id)) return false;
-    if (typeof logprob !== 'number' && (logprob !== null || index === 0)) return false;
-    ids[index] = id;
-    logprobs[index] = logprob ?? Number.NEGATIVE_INFINITY;
-    if ((logprobs[index - 1] ?? maxLogprob) < (logprobs[index] ?? 0)) return false;
+function descends(logprobs: Float64Array): boolean {
+  let above = maxLogprob;
+  for (let index = 0; index < logprobs.length; index++) {
+    const logprob = logprobs[index] ?? 0;
+    if (above < logprob) return false;
+    above = logprob;
   }
+  return true;
+}
+
+function areFinite(values: Float32Array): boolean {
+  for (let index = 0; index < values.length; index++) if (!Number.isFinite(values[index])) return false;
   return true;
 }
 
@@ -182,24 +184,5 @@ function isBest(token: number | undefined, ids: Int32Array, logprobs: Float64Arr
     if (ids[index] === token) return true;
   }
   // All of them tie: the token may be one more.
-  return true;
-}
-
-/** Element 0 holds one row for every prompt token that was not cached, of which the last counts; the others are single rows. */
-function lastState(value: unknown, index: number): readonly unknown[] | undefined {
-  if (!Array.isArray(value) || value.length === 0) return undefined;
-  const nested = Array.isArray(value[0]);
-  if (nested && index > 0) return undefined;
-  const row: unknown = nested ? value.at(-1) : value;
-  return Array.isArray(row) && row.length > 0 ? row : undefined;
-}
-
-function copyNumbers(from: readonly unknown[], to: Float32Array, offset: number): boolean {
-  for (let index = 0; index < from.length; index++) {
-    const value = from[index];
-    if (typeof value !== 'number') return false;
-    to[offset + index] = value;
-    if (!Number.isFinite(to[offset + index])) return false;
-  }
   return true;
 }
