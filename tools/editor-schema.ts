@@ -1,11 +1,11 @@
-import { apiVersion, kind } from '../src/api/r2rdeployment.ts';
+import { apiVersion } from '../src/api/r2rdeployment.ts';
 import type { StructuralSchema } from '../src/api/structural.ts';
 
 /**
  * JSON schema for editors (YAML language servers): as the CRD, but an unknown field is an error, so that typing mistakes show at once.
  * Rules written in CEL are left to the API server.
  */
-export function editorSchema(schema: StructuralSchema): object {
+export function editorSchema({ kind, schema }: { readonly kind: string; readonly schema: StructuralSchema }): object {
   const { apiVersion: _a, kind: _k, metadata: _m, status: _s, ...properties } = schema.properties ?? {};
   return {
     $schema: 'http://json-schema.org/draft-07/schema#',

@@ -45,8 +45,9 @@ export const reasons = {
   unknown: 'Unknown',
 } as const;
 
-export interface ConditionInput {
-  readonly type: ConditionType;
+/** @typeParam Type - the types of the kind of resource; those of an R2RDeployment where none are named */
+export interface ConditionInput<Type extends string = ConditionType> {
+  readonly type: Type;
   readonly status: Condition['status'];
   readonly reason: string;
   readonly message: string;
@@ -60,7 +61,7 @@ const maxMessageLength = 1024;
  */
 export function setCondition(
   conditions: readonly Condition[] | undefined,
-  next: ConditionInput,
+  next: ConditionInput<string>,
   generation: number,
   now: Date,
 ): Condition[] {
@@ -80,7 +81,7 @@ export function setCondition(
 /** {@link setCondition} for several at once. */
 export function setConditions(
   conditions: readonly Condition[] | undefined,
-  next: readonly ConditionInput[],
+  next: readonly ConditionInput<string>[],
   generation: number,
   now: Date,
 ): Condition[] {

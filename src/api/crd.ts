@@ -19,43 +19,76 @@ const wideColumns = [
   ['Reason', 'string', '.status.conditions[?(@.type=="Ready")].reason', 'Why it is ready or not.'],
 ] as const;
 
-function column([name, type, jsonPath, description]: readonly [string, string, string, string], priority: number): object {
+type Column = readonly [name: string, type: string, jsonPath: string, description: string];
+
+function column([name, type, jsonPath, description]: Column, priority: number): object {
   return { name, type, jsonPath, ...(description && { description }), ...(priority > 0 && { priority }) };
 }
 
-/** The structural schema of the whole resource, apiVersion, kind and metadata included. */
-export function resourceSchema(): StructuralSchema {
-  const { properties, ...rest } = structural(z.toJSONSchema(r2rDeploymentSchema, { io: 'input' }));
+/** The structural schema of a whole resource, apiVersion, kind and metadata included. */
+export function wholeSchema(resource: z.ZodType): StructuralSchema {
+  const { properties, ...rest } = structural(z.toJSONSchema(resource, { io: 'input' }));
   return { ...rest, properties: { apiVersion: { type: 'string' }, kind: { type: 'string' }, metadata: { type: 'object' }, ...properties } };
 }
 
-/** The CustomResourceDefinition, as a plain object: typed serializers would drop its `x-kubernetes-*` keys. */
-export function customResourceDefinition() {
+export interface Definition {
+  readonly kind: string;
+  readonly plural: string;
+  readonly singular: string;
+  readonly shortName: string;
+  readonly schema: StructuralSchema;
+  /** Subresources beside `status`. */
+  readonly subresources?: object;
+  readonly columns: readonly Column[];
+  /** Shown with `-o wide`. */
+  readonly wideColumns: readonly Column[];
+}
+
+/** A CustomResourceDefinition, as a plain object: typed serializers would drop its `x-kubernetes-*` keys. */
+export function definition({ kind, plural, singular, shortName, schema, subresources, columns, wideColumns }: Definition) {
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',
     metadata: { name: `${plural}.${group}`, labels: { 'app.kubernetes.io/name': 'r2r', 'app.kubernetes.io/part-of': 'r2r-kubernetes' } },
     spec: {
       group,
-      names: { kind, listKind: `${kind}List`, plural, singular: 'r2rdeployment', shortNames: ['r2r'], categories: ['all'] },
+      names: { kind, listKind: `${kind}List`, plural, singular, shortNames: [shortName], categories: ['all'] },
       scope: 'Namespaced',
       versions: [
         {
           name: version,
           served: true,
           storage: true,
-          schema: { openAPIV3Schema: resourceSchema() },
-          subresources: {
-            status: {},
-            scale: {
-              specReplicasPath: '.spec.llm.replicas',
-              statusReplicasPath: '.status.llm.replicas',
-              labelSelectorPath: '.status.selector',
-            },
-          },
+          schema: { openAPIV3Schema: schema },
+          subresources: { status: {}, ...subresources },
           additionalPrinterColumns: [...columns.map((each) => column(each, 0)), ...wideColumns.map((each) => column(each, 1))],
         },
       ],
     },
   };
+}
+
+/** The structural schema of an R2RDeployment. */
+export function resourceSchema(): StructuralSchema {
+  return wholeSchema(r2rDeploymentSchema);
+}
+
+/** The CustomResourceDefinition of R2RDeployments. */
+export function customResourceDefinition() {
+  return definition({
+    kind,
+    plural,
+    singular: 'r2rdeployment',
+    shortName: 'r2r',
+    schema: resourceSchema(),
+    subresources: {
+      scale: {
+        specReplicasPath: '.spec.llm.replicas',
+        statusReplicasPath: '.status.llm.replicas',
+        labelSelectorPath: '.status.selector',
+      },
+    },
+    columns,
+    wideColumns,
+  });
 }

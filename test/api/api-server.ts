@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Agent, request } from 'undici';
 import { customResourceDefinition } from '../../src/api/crd.ts';
+import { routerCustomResourceDefinition } from '../../src/api/r2rrouter-crd.ts';
 import { group, plural, version } from '../../src/api/r2rdeployment.ts';
 import { controlPlane } from '../cluster/control-plane.ts';
 
@@ -23,7 +24,7 @@ export function resourcePath(namespace: string, name = ''): string {
   return `/apis/${group}/${version}/namespaces/${namespace}/${plural}${name && `/${name}`}`;
 }
 
-/** Starts the shared control plane, applies the CRD and waits until its resource is served. */
+/** Starts the shared control plane, applies the CRDs and waits until their resources are served. */
 export async function apiServer(): Promise<ApiServer> {
   const { server, caFile, adminToken } = await controlPlane();
   const dispatcher = new Agent({ connect: { ca: readFileSync(caFile) } });
@@ -42,14 +43,16 @@ export async function apiServer(): Promise<ApiServer> {
       return { status: answer.statusCode, body: isJson ? (JSON.parse(text) as Answer['body']) : { message: text } };
     };
   const send = sender(adminToken);
-  const crd = customResourceDefinition();
-  const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${crd.metadata.name}?fieldManager=test&force=true`;
-  const applied = await send('PATCH', path, crd, 'application/apply-patch+yaml');
-  if (applied.status > 201) throw new Error(`the CRD was refused: ${applied.body.message ?? ''}`);
-  const deadline = Date.now() + 60_000;
-  while ((await send('GET', `/apis/${group}/${version}/${plural}`)).status !== 200) {
-    if (Date.now() > deadline) throw new Error('the CRD was not served within 60 s');
-    await new Promise((resolve) => setTimeout(resolve, 50));
+  for (const crd of [customResourceDefinition(), routerCustomResourceDefinition()]) {
+    const { name } = crd.metadata;
+    const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${name}?fieldManager=test&force=true`;
+    const applied = await send('PATCH', path, crd, 'application/apply-patch+yaml');
+    if (applied.status > 201) throw new Error(`the CRD ${name} was refused: ${applied.body.message ?? ''}`);
+    const deadline = Date.now() + 60_000;
+    while ((await send('GET', `/apis/${group}/${version}/${crd.spec.names.plural}`)).status !== 200) {
+      if (Date.now() > deadline) throw new Error(`the CRD ${name} was not served within 60 s`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
   }
   return {
     send,

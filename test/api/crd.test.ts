@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { customResourceDefinition, resourceSchema } from '../../src/api/crd.ts';
+import { routerCustomResourceDefinition, routerResourceSchema } from '../../src/api/r2rrouter-crd.ts';
 import type { StructuralSchema } from '../../src/api/structural.ts';
 import { NotStructuralError, structural } from '../../src/api/structural.ts';
 
@@ -13,46 +14,55 @@ function* nodes(schema: StructuralSchema, path = ''): Generator<readonly [string
   if (schema.additionalProperties) yield* nodes(schema.additionalProperties, `${path}.*`);
 }
 
-describe('the CRD', () => {
-  it('is checked in as src/api generates it', () => {
-    const checkedIn: unknown = parse(readFileSync('crds/r2r.dev_r2rdeployments.yaml', 'utf8'));
-    assert.deepEqual(checkedIn, JSON.parse(JSON.stringify(customResourceDefinition())), 'run `npm run generate`');
-  });
+const definitions = [
+  // Of what an annotation holds, at most.
+  { definition: customResourceDefinition(), schema: resourceSchema(), share: 1 / 4 },
+  { definition: routerCustomResourceDefinition(), schema: routerResourceSchema(), share: 1 / 3 },
+];
 
-  it('is small enough for a plain kubectl apply, whose annotation holds it as JSON', () => {
-    assert.ok(JSON.stringify(customResourceDefinition()).length < 262_144 / 4);
-  });
+for (const { definition, schema: whole, share } of definitions) {
+  const { plural, kind } = definition.spec.names;
+  describe(`the CRD of ${kind}`, () => {
+    it('is checked in as src/api generates it', () => {
+      const checkedIn: unknown = parse(readFileSync(`crds/r2r.dev_${plural}.yaml`, 'utf8'));
+      assert.deepEqual(checkedIn, JSON.parse(JSON.stringify(definition)), 'run `npm run generate`');
+    });
 
-  const all = [...nodes(resourceSchema())].filter(([path]) => !['', '.apiVersion', '.kind', '.metadata'].includes(path));
+    it('is small enough for a plain kubectl apply, whose annotation holds it as JSON', () => {
+      assert.ok(JSON.stringify(definition).length < 262_144 * share);
+    });
 
-  it('bounds every string, list and map', () => {
-    const unbounded = all.filter(
-      ([, { type, enum: values, format, maxLength, maxItems, additionalProperties, maxProperties, ...rest }]) =>
-        (type === 'string' && !values && !format && maxLength === undefined) ||
-        (type === 'array' && maxItems === undefined) ||
-        (additionalProperties && maxProperties === undefined) ||
-        (rest['x-kubernetes-int-or-string'] && maxLength === undefined),
-    );
-    assert.deepEqual(
-      unbounded.map(([path]) => path),
-      [],
-    );
-  });
+    const all = [...nodes(whole)].filter(([path]) => !['', '.apiVersion', '.kind', '.metadata'].includes(path));
 
-  it('describes every field of the spec', () => {
-    const silent = all.filter(([path, { description }]) => path.startsWith('.spec') && !/[\]*]$/.test(path) && !description);
-    assert.deepEqual(
-      silent.map(([path]) => path),
-      ['.spec'],
-    );
-  });
+    it('bounds every string, list and map', () => {
+      const unbounded = all.filter(
+        ([, { type, enum: values, format, maxLength, maxItems, additionalProperties, maxProperties, ...rest }]) =>
+          (type === 'string' && !values && !format && maxLength === undefined) ||
+          (type === 'array' && maxItems === undefined) ||
+          (additionalProperties && maxProperties === undefined) ||
+          (rest['x-kubernetes-int-or-string'] && maxLength === undefined),
+      );
+      assert.deepEqual(
+        unbounded.map(([path]) => path),
+        [],
+      );
+    });
 
-  it('gives each rule a message that starts with the field', () => {
-    for (const [path, schema] of all) {
-      for (const { message } of schema['x-kubernetes-validations'] ?? []) assert.match(message, /^[a-zA-Z.]+: \S/, path);
-    }
+    it('describes every field of the spec', () => {
+      const silent = all.filter(([path, { description }]) => path.startsWith('.spec') && !/[\]*]$/.test(path) && !description);
+      assert.deepEqual(
+        silent.map(([path]) => path),
+        ['.spec'],
+      );
+    });
+
+    it('gives each rule a message that starts with the field', () => {
+      for (const [path, schema] of all) {
+        for (const { message } of schema['x-kubernetes-validations'] ?? []) assert.match(message, /^[a-zA-Z.]+: \S/, path);
+      }
+    });
   });
-});
+}
 
 describe('structural', () => {
   const convert = (schema: z.ZodType) => structural(z.toJSONSchema(schema, { io: 'input' }));

@@ -1,0 +1,42 @@
+import { createHash } from 'node:crypto';
+import { canonicalJson } from './canonical-json.ts';
+
+export const stepNames = ['convert', 'respond', 'prefill', 'continue', 'verify', 'construct'] as const;
+export type StepName = (typeof stepNames)[number];
+
+/** Version of what each step's output means: raised whenever the same inputs would give another output than before. */
+export const stepFormats: Readonly<Record<StepName, number>> = { convert: 1, respond: 1, prefill: 1, continue: 1, verify: 1, construct: 1 };
+
+export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
+export interface JsonObject {
+  readonly [key: string]: JsonValue;
+}
+
+/** The output of a step that another one reads. */
+export interface StepInput {
+  readonly hash: string;
+  /** Of its data: see the manifest. */
+  readonly digest: string;
+}
+
+/**
+ * What makes a step's output what it is: data and semantic parameters, the data of the steps it reads, and the version of what it means. Never
+ * the image, resources, shards, or anything of the engines but the models they serve.
+ */
+export interface StepSpec {
+  readonly step: StepName;
+  readonly format: number;
+  readonly params: JsonObject;
+  readonly inputs: Readonly<Partial<Record<StepName, StepInput>>>;
+}
+
+/** 16 hexadecimal digits: equal for equal inputs, so that an unchanged step is never run again. */
+export function stepHash(spec: StepSpec): string {
+  const { step, format, params, inputs } = spec;
+  return createHash('sha256').update(canonicalJson({ step, format, params, inputs })).digest('hex').slice(0, 16);
+}
+
+/** The folder of a step in its workspace. */
+export function stepFolderName(step: string, hash: string): string {
+  return `${step}-${hash}`;
+}
