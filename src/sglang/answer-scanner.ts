@@ -30,7 +30,7 @@ interface Span<Rows> {
 
 /**
  * Parses the JSON text of an answer as JSON.parse would, except that its two large lists, which are nearly all of it, are read straight into
- * arrays: that takes a fraction of the time, and leaves no garbage.
+ * arrays: that takes half the time, and leaves next to no garbage.
  *
  * It knows these lists as SGLang writes them (in full, without white space, once in an answer), and gives up at anything else, be it right or
  * wrong.

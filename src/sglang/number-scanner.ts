@@ -63,9 +63,10 @@ export class NumberScanner {
   list(into: Float32Array): number {
     const bytes = this.#bytes;
     if (!this.take(open)) return 0;
+    let { at } = this;
     for (let index = 0; index < into.length; index++) {
       // What nearly all of them are, one digit and up to 14 behind the point, is read here, without a branch for the sign: nobody can guess it.
-      let { at } = this;
+      const begin = at;
       const first = bytes[at] ?? 0;
       const negative = (first - minus - 1) >>> 31;
       at += negative;
@@ -76,17 +77,20 @@ export class NumberScanner {
         for (let digit = digitAt(bytes, at); digit <= 9; digit = digitAt(bytes, ++at)) mantissa = mantissa * 10 + digit;
         scale = at - from;
       }
-      let next = bytes[at];
+      let next = bytes[at++];
       if (first >= minus && scale > 0 && scale < exactDigits && (next === comma || next === close))
         into[index] = (mantissa / (powers[scale] ?? 1)) * (1 - 2 * negative);
       else {
+        this.at = begin;
         if (!this.number()) return 0;
         into[index] = this.value[0] ?? 0;
         ({ at } = this);
-        next = bytes[at];
+        next = bytes[at++];
       }
-      this.at = at + 1;
-      if (next === close) return index + 1;
+      if (next === close) {
+        this.at = at;
+        return index + 1;
+      }
       if (next !== comma) return 0;
     }
     return 0;
