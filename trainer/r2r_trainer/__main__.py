@@ -14,7 +14,7 @@ import torch
 
 from .config import Config, override, parse_config
 from .errors import TrainerError
-from .processes import Processes, join
+from .processes import Processes, join, start
 from .progress import Progress
 from .run import Options, run
 from .training import Interrupted
@@ -26,7 +26,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python3 -m r2r_trainer",
         description="Trains a router network on a label set and writes it as R2R does. Started again, it goes on where it was interrupted.",
-        epilog="Several GPUs: torchrun --standalone --nproc-per-node N -m r2r_trainer ...",
+        epilog="Several machines: torchrun ... -m r2r_trainer ... on each.",
     )
     add = parser.add_argument
     add("--config", metavar="FILE", type=Path, help="R2R's training configuration (JSON); without it the paper's values")
@@ -37,6 +37,7 @@ def arguments() -> argparse.ArgumentParser:
     add("--hidden-dims", metavar="N,N,...", help="widths of the network's blocks")
     add("--seed", metavar="N", help="of weights, order and dropout")
     add("--device", choices=("auto", "cpu", "cuda"), help="[auto]")
+    add("--processes", metavar="N", type=int, default=0, help="that train together, one a GPU [all GPUs of the machine, or 1]")
     add("--threads", metavar="N", type=int, default=0, help="of the CPU [all]")
     add("--memory-mib", metavar="N", type=int, default=1024, help="splits that fit are kept in memory [%(default)s]")
     add("--checkpoint-seconds", metavar="S", type=float, default=60, help="between two states of the run [%(default)s]")
@@ -52,9 +53,14 @@ def main(argv: list[str]) -> int:
     first = os.environ.get("RANK", "0") == "0"
     processes: Processes | None = None
     try:
-        if min(asked.threads, asked.memory_mib) < 0 or asked.checkpoint_seconds < 0:
-            raise TrainerError("CONFIG_INVALID", "--threads, --memory-mib, --checkpoint-seconds", "must not be negative", "give a number from 0")
+        for flag in ("processes", "threads", "memory_mib", "checkpoint_seconds"):
+            if getattr(asked, flag) < 0:
+                raise TrainerError("CONFIG_INVALID", f"--{flag.replace('_', '-')}", "is negative", "give a number from 0")
         config = read_config(asked)
+        if "WORLD_SIZE" not in os.environ:
+            count = asked.processes or (torch.cuda.device_count() if config.device in ("auto", "cuda") else 1)
+            if count > 1:
+                return start(count, argv)
         log = _wandb(asked.wandb, config) if first and asked.wandb else _nobody
         if asked.threads:
             torch.set_num_threads(asked.threads)

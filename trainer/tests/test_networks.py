@@ -146,7 +146,7 @@ class EmbeddingOnly:
     ],
 )
 def test_arguments_that_cannot_be(name: str, given: dict, message: str):
-    with pytest.raises(TrainerError, match="CONFIG_INVALID|.") as caught:
+    with pytest.raises(TrainerError) as caught:
         parse_arguments(name, given, 16, 12, False)
     assert message in str(caught.value)
 
