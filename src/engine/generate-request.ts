@@ -134,6 +134,8 @@ export function planGenerate(body: JsonObject, tokenizer: Tokenizer, limits: Req
   const tops = spread(body, 'top_logprobs_num', single, count);
   const tokenIds = spreadTokenIds(body, count);
   const hidden = spread(body, 'return_hidden_states', single, count);
+  if (single && Array.isArray(body['extra_key'])) throw HttpError.refused('extra_key should be a string for a single request.');
+  const cacheKeys = spread(body, 'extra_key', single, count);
   const copies = samplings.map(({ n }) => (typeof n === 'number' ? n : 1));
   if (copies.some((each) => each !== copies[0]))
     throw HttpError.refused('The parallel_sample_num should be the same for all samples in sample params.');
@@ -159,6 +161,7 @@ export function planGenerate(body: JsonObject, tokenizer: Tokenizer, limits: Req
       topCount: (tops[index] ?? 0) as number,
       tokenIds: tokenIds[index] ?? [],
     };
+    const cacheKey = cacheKeys[index];
     const params = parseSampling(sampling, promptIds.length, tokenizer, limits);
     if (promptIds.length >= limits.maxRequestLength - 5) {
       throw HttpError.refused(
@@ -173,6 +176,7 @@ export function planGenerate(body: JsonObject, tokenizer: Tokenizer, limits: Req
         stream,
         logprobs: wantsLogprobs[index] === true ? logprobRequest(fields, promptIds.length, limits.vocabSize) : undefined,
         hiddenStates: hidden[index] === true,
+        ...(typeof cacheKey === 'string' && { cacheKey }),
       },
       withText: body['return_text_in_logprobs'] === true,
       withPromptIds: body['return_prompt_token_ids'] === true,

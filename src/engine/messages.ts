@@ -11,6 +11,8 @@ export interface SequenceRequest {
   readonly stream: boolean;
   readonly logprobs: LogprobRequest | undefined;
   readonly hiddenStates: boolean;
+  /** Only requests of one key share cached prefixes. @default '' */
+  readonly cacheKey?: string;
 }
 
 export interface LogprobRequest {

@@ -7,6 +7,8 @@ interface RadixNode {
   /** Requests that use this node or one below it: such a node is not evicted. */
   locks: number;
   lastUse: number;
+  /** Of a root: what its sequences are kept apart by. */
+  readonly key?: string;
 }
 
 /** A place in the tree, to be locked while a request reads the slots above it. */
@@ -39,13 +41,20 @@ function concat(parts: readonly Int32Array[]): Int32Array {
   return joined;
 }
 
+/** A root without anything below it. */
+function emptyRoot(key: string): RadixNode {
+  return { ...node(new Int32Array(), new Int32Array(), undefined, 0), key };
+}
+
 /**
- * Prefix cache: a radix tree over token ids whose edges name the key-value slots of their tokens (page size 1). What is not locked can be
- * evicted, least recently used leaves first. The cache owns the slots it holds; eviction hands them back through `release`.
+ * Prefix cache: radix trees over token ids, one for each `extra_key` of requests, whose edges name the key-value slots of their tokens (page size
+ * 1). What is not locked can be evicted, least recently used leaves first. The cache owns the slots it holds; eviction hands them back through
+ * `release`.
  */
 export class RadixCache {
   readonly #release: (slots: Int32Array) => void;
-  #root = node(new Int32Array(), new Int32Array(), undefined, 0);
+  /** Only those with something below them. */
+  readonly #roots = new Map<string, RadixNode>();
   #clock = 0;
   #size = 0;
   #locked = 0;
@@ -64,10 +73,10 @@ export class RadixCache {
     return this.#size - this.#locked;
   }
 
-  /** The longest cached prefix of `ids`. */
-  match(ids: Int32Array): PrefixMatch {
+  /** The longest cached prefix of `ids` among sequences of this key. */
+  match(ids: Int32Array, key = ''): PrefixMatch {
     const parts: Int32Array[] = [];
-    let at = this.#root;
+    let at = this.#roots.get(key) ?? emptyRoot(key);
     let rest = ids;
     const now = ++this.#clock;
     for (;;) {
@@ -86,11 +95,12 @@ export class RadixCache {
    * Adds a sequence. Returns how many of its first tokens were there already: the cache kept its own slots for those and took over
    * the caller's for the others, so the caller still owns `slots[0..known)`.
    */
-  insert(ids: Int32Array, slots: Int32Array): number {
-    const { slots: cached, position } = this.match(ids);
+  insert(ids: Int32Array, slots: Int32Array, key = ''): number {
+    const { slots: cached, position } = this.match(ids, key);
     const known = cached.length;
     if (known < ids.length) {
       const parent: RadixNode = position;
+      if (!parent.parent) this.#roots.set(key, parent);
       const leaf = node(ids.slice(known), slots.slice(known), parent, this.#clock);
       parent.children.set(ids[known] ?? 0, leaf);
       this.#size += ids.length - known;
@@ -123,16 +133,17 @@ export class RadixCache {
       this.#release(leaf.slots);
       const { parent } = leaf;
       parent.children.delete(leaf.tokens[0] ?? 0);
-      if (parent.children.size === 0 && parent.locks === 0 && parent.parent) insertByAge(leaves, parent);
+      if (parent.children.size > 0 || parent.locks > 0) continue;
+      if (parent.parent) insertByAge(leaves, parent);
+      else this.#roots.delete(parent.key ?? '');
     }
     return freed;
   }
 
   /** Drops everything. Only sound while nothing is locked. */
   clear(): void {
-    const { size } = this;
-    this.evict(size);
-    this.#root = node(new Int32Array(), new Int32Array(), undefined, this.#clock);
+    this.evict(this.size);
+    this.#roots.clear();
   }
 
   /** Splits a child's edge after `count` tokens and returns the upper part. */
@@ -150,7 +161,7 @@ export class RadixCache {
   /** Oldest last. */
   #evictableLeaves(): RadixNode[] {
     const leaves: RadixNode[] = [];
-    const stack = [...this.#root.children.values()];
+    const stack = [...this.#roots.values()].flatMap(({ children }) => [...children.values()]);
     for (let at = stack.pop(); at; at = stack.pop()) {
       if (at.locks > 0 || at.children.size > 0) stack.push(...at.children.values());
       else leaves.push(at);

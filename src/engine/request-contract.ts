@@ -109,6 +109,7 @@ const requestFields: Readonly<Record<string, Check>> = {
   return_hidden_states: booleanOrList,
   return_text_in_logprobs: boolean,
   return_prompt_token_ids: boolean,
+  extra_key: stringOrList,
   return_flat_raw_top_logprobs: boolean,
   return_flat_raw_output_top_logprobs: boolean,
   return_flat_raw_top_logprobs_b64: boolean,
@@ -132,6 +133,7 @@ const framework: lax.LaxSchema = {
     return_hidden_states: lax.oneOf(booleans, lax.string),
     return_text_in_logprobs: lax.boolean,
     return_prompt_token_ids: lax.boolean,
+    extra_key: strings,
   },
   notNull: ['stream', 'return_hidden_states', 'return_text_in_logprobs', 'return_prompt_token_ids'],
 };

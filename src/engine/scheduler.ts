@@ -122,9 +122,9 @@ export class Scheduler {
     const admitted: Sequence[] = [];
     let promptTokens = 0;
     for (let next = this.#waiting[0]; next && this.#running.length < this.#options.maxRunning; next = this.#waiting[0]) {
-      const { promptIds, logprobs } = next.request;
+      const { promptIds, logprobs, cacheKey } = next.request;
       const matchable = logprobs && logprobs.startLength >= 0 ? Math.min(promptIds.length - 1, logprobs.startLength) : promptIds.length - 1;
-      const { slots, position } = this.#pool.cache.match(promptIds.subarray(0, matchable));
+      const { slots, position } = this.#pool.cache.match(promptIds.subarray(0, matchable), cacheKey);
       promptTokens += promptIds.length - slots.length;
       if (admitted.length > 0 && promptTokens > this.#options.maxPrefillTokens) break;
       this.#pool.cache.lock(position);
@@ -213,10 +213,11 @@ export class Scheduler {
   /** Gives the slots of the first `length` tokens to the prefix cache, and uses the cache's own where it had them already. */
   #share(sequence: Sequence, length: number): void {
     const { cache } = this.#pool;
+    const { cacheKey } = sequence.request;
     const ids = sequence.tokens(length);
-    const known = cache.insert(ids, sequence.slots.subarray(0, length));
+    const known = cache.insert(ids, sequence.slots.subarray(0, length), cacheKey);
     this.#pool.release(sequence.slots.slice(sequence.cachedLength, Math.max(known, sequence.cachedLength)));
-    const { slots, position } = cache.match(ids);
+    const { slots, position } = cache.match(ids, cacheKey);
     cache.lock(position);
     if (sequence.position) cache.unlock(sequence.position);
     sequence.position = position;

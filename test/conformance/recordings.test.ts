@@ -41,12 +41,15 @@ const inOrder = [
     'chat_completion_hs',
     'chat_completion_logprobs',
   ],
-  ...['chat_completion_stream', 'chat_completion_stream_usage', 'chat_completion_wrong_model', 'completion'],
+  ...['chat_completion_stream', 'chat_completion_stream_usage', 'chat_completion_wrong_model', 'completion', 'flush'],
+  ...['prefill_segment_1', 'prefill_segment_2', 'prefill_segment_3', 'prefill_other_key', 'prefill_no_key', 'prefill_warm'],
+  'prefill_batch_keys',
 ];
 const errors = [
   ...['error_bad_json', 'error_empty_input_ids', 'error_get_generate', 'error_negative_max_new_tokens', 'error_negative_temperature'],
   ...['error_no_input', 'error_too_long_input', 'error_too_long_input_stream', 'error_unknown_path', 'error_unknown_sampling_param'],
   ...['error_wrong_type', 'chat_completion_error_bad_json', 'chat_completion_error_empty_messages', 'chat_completion_error_too_long'],
+  ...['error_extra_key_count', 'error_extra_key_list', 'error_extra_key_number'],
   ...['abort_request_all', 'abort_request_empty_body', 'abort_request_unknown_rid', 'flush_cache', 'get_load', 'get_weight_version'],
 ];
 const information = [
@@ -100,7 +103,7 @@ const ownServer: Rules = [
 
 function rulesFor({ name, request }: Recording): Rules {
   if (name === 'generate_no_sampling_params') return [...sampled, ...generateRules];
-  if (['error_bad_json', 'error_wrong_type', 'chat_completion_error_bad_json'].includes(name)) return pythonText;
+  if (['error_bad_json', 'error_wrong_type', 'chat_completion_error_bad_json', 'error_extra_key_number'].includes(name)) return pythonText;
   if (information.includes(name)) return ownServer;
   return request.path.startsWith('/v1/') ? openAiRules : generateRules;
 }
