@@ -9,6 +9,8 @@ const forms = [
   `pvc://${claim}${path}`,
   // No user, query or fragment: this address is shown in status, and those hold passwords and signatures.
   `https://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?${path}`,
+  // A key as it is, without escapes; a router asks the object store that it is set up for.
+  's3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._@+=-]+)+',
   'hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._+=-]+)+@[A-Za-z0-9][A-Za-z0-9._/-]*',
 ];
 const wellFormed = forms.map((form) => `self.matches('^${form}$')`).join(' || ');
@@ -32,7 +34,7 @@ export const checkpointUri = z
       {
         rule: `${otherScheme} || ${wellFormed}`,
         message:
-          'uri: must be an absolute path such as /models/router.pt, pvc://<claim>/<path>, https://<host>/<path> without user, query and fragment, or hf://<org>/<repo>/<file>@<revision>',
+          'uri: must be an absolute path such as /models/router.pt, pvc://<claim>/<path>, https://<host>/<path> without user, query and fragment, s3://<bucket>/<key>, or hf://<org>/<repo>/<file>@<revision>',
       },
       {
         rule: "!self.matches('(^|/)[.][.]?(/|@|$)')",

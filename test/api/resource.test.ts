@@ -81,6 +81,7 @@ describe('the API server, given a right R2RDeployment', function () {
     'pvc://routers.v1/r1/DeepSeek-R1-Distill-Qwen-1.5B+DeepSeek-R1-Distill-Qwen-32B.pt',
     'https://host.example:8443/a%20b/router.pt',
     'hf://org/a.repo_1/folder/router.pt@refs/pr/1',
+    's3://routers.v1/pair/bundles/685c7de4b3e2338a0f5b62be2c9c081753af8630fc7d1d9f52ba103215b9afb6',
   ]) {
     it(`takes ${uri} as a checkpoint`, async () => {
       const object = manifest(`checkpoint-${Math.random().toString(36).slice(2, 8)}`, namespace);

@@ -88,6 +88,11 @@ export class ArtifactStore {
     return { path, record: whole };
   }
 
+  /** Forgets every version of this address. */
+  async remove(): Promise<void> {
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
   async #collect(kept: string): Promise<void> {
     for (const { version, usedMs } of await this.#versions())
       if (version !== kept && Date.now() - usedMs > graceMs) await rm(join(this.#folder, version), { recursive: true, force: true });
@@ -120,19 +125,28 @@ export class ArtifactStore {
 }
 
 /** Removes fetched files of all addresses but the `count` used last, and never one used within `keptMs`. */
-export async function keepNewestArtifacts(cacheFolder: string, count: number, keptMs = graceMs): Promise<void> {
-  const addresses = (await Promise.all(['hf', 'https'].map((scheme) => subfolders(join(cacheFolder, scheme))))).flat();
+export async function keepNewestFiles(cacheFolder: string, count: number, keptMs = graceMs): Promise<void> {
+  const addresses = (await Promise.all(['hf', 'https', 's3'].map((scheme) => subfolders(join(cacheFolder, scheme))))).flat();
   const used = await Promise.all(
     addresses.map(async (folder) => {
       const records = (await subfolders(folder)).map((version) => stat(join(version, recordFile)).catch(() => undefined));
       return { folder, usedMs: Math.max(0, ...(await Promise.all(records)).map((entry) => entry?.mtimeMs ?? 0)) };
     }),
   );
-  for (const { folder, usedMs } of used.sort((a, b) => b.usedMs - a.usedMs).slice(count))
+  await removeOldest(used, count, keptMs);
+}
+
+/** Removes all folders but the `count` used last, and never one used within `keptMs`. */
+export async function removeOldest(
+  used: readonly { readonly folder: string; readonly usedMs: number }[],
+  count: number,
+  keptMs: number,
+): Promise<void> {
+  for (const { folder, usedMs } of used.toSorted((a, b) => b.usedMs - a.usedMs).slice(count))
     if (Date.now() - usedMs > keptMs) await rm(folder, { recursive: true, force: true });
 }
 
-async function subfolders(folder: string): Promise<readonly string[]> {
+export async function subfolders(folder: string): Promise<readonly string[]> {
   return (await readdir(folder).catch(() => [])).map((name) => join(folder, name));
 }
 

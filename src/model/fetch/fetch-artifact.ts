@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { Agent, type Dispatcher } from 'undici';
-import { parseArtifactUri } from './artifact-uri.ts';
+import { parseArtifactUri, type RemoteUri } from './artifact-uri.ts';
+import { fetchBundle } from './bundle-folder.ts';
 import { FetchError } from './errors.ts';
 import type { FetchedArtifact } from './fetched-artifact.ts';
 import { fetchFromHub, type HubOptions } from './hub.ts';
@@ -8,12 +9,16 @@ import { defaultLimits, type FetchLimits } from './limits.ts';
 import { fetchLocal } from './local.ts';
 import { hasCode } from './partial-file.ts';
 import { noSpace, type FetchProgress } from './receive.ts';
+import { fetchFromS3 } from './s3.ts';
+import type { S3Settings } from './s3-settings.ts';
 import { fetchFromWeb } from './web.ts';
 
 export interface FetchOptions {
   /** Where downloads are kept; made when it is missing. Several processes may share it. */
   readonly cacheFolder: string;
   readonly hub: HubOptions;
+  /** Which object store `s3://` addresses are of. @default none: they are refused */
+  readonly s3?: S3Settings | undefined;
   /** Where a claim is mounted. */
   readonly claimFolder: (claim: string) => string;
   readonly signal: AbortSignal;
@@ -25,23 +30,29 @@ export interface FetchOptions {
 }
 
 /**
- * Makes a file or folder of this machine of an address: an absolute path, `pvc://<claim>/<path>`, `https://<host>/<path>` or
- * `hf://<org>/<repo>/<file>@<revision>`. What is downloaded is a `.pt` checkpoint; it is there whole or not at all, and a download that was
- * interrupted at any instant goes on where it ended. Nothing of it is executed or looked into.
+ * Makes a file or folder of this machine of an address: an absolute path, `pvc://<claim>/<path>`, `https://<host>/<path>`,
+ * `s3://<bucket>/<key>` or `hf://<org>/<repo>/<file>@<revision>`. What is downloaded is a `.pt` checkpoint, or a bundle's folder by its digest,
+ * which then is the last part of the path; it is there whole or not at all, and a download that was interrupted at any instant goes on where it
+ * ended. Nothing of it is executed, and of a bundle only the manifest is looked into.
  *
- * @throws FetchError; the signal's reason
+ * @throws FetchError; BundleError of a downloaded manifest that cannot be read; the signal's reason
  */
 export async function fetchArtifact(address: string, options: FetchOptions): Promise<FetchedArtifact> {
-  const { cacheFolder, hub, claimFolder, signal, progress } = options;
+  const { cacheFolder, hub, s3, claimFolder, signal, progress } = options;
   const uri = parseArtifactUri(address);
   if (uri.scheme === 'path' || uri.scheme === 'pvc') return fetchLocal(uri, claimFolder, signal);
   const limits = { ...defaultLimits, ...options.limits };
   const own = new Agent({ connect: { timeout: limits.answerMs } });
   const dispatcher = options.dispatcher ?? own;
-  const context = { uri: address, cacheFolder, limits, signal, progress, dispatcher };
+  const fetchFile = (file: RemoteUri, folder = cacheFolder, more: Partial<FetchLimits> = {}): Promise<FetchedArtifact> => {
+    const context = { uri: file.uri, cacheFolder: folder, limits: { ...limits, ...more }, signal, progress, dispatcher };
+    if (file.scheme === 'hf') return fetchFromHub(file, hub, context);
+    return file.scheme === 's3' ? fetchFromS3(file, s3, context) : fetchFromWeb(file, context);
+  };
   try {
     await mkdir(cacheFolder, { recursive: true });
-    return await (uri.scheme === 'hf' ? fetchFromHub(uri, hub, context) : fetchFromWeb(uri, context));
+    const { bundle } = uri;
+    return await (bundle === undefined ? fetchFile(uri) : fetchBundle({ ...uri, bundle }, cacheFolder, fetchFile, signal));
   } catch (error) {
     if (hasCode(error, 'ENOSPC', 'EDQUOT')) throw noSpace(address, cacheFolder, error);
     if (hasCode(error, 'EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'EIO'))

@@ -301,7 +301,7 @@ describe('checkpoints from a Hugging Face hub', () => {
       address.replace('.pt', '.tar'),
       {},
       'FETCH_UNSUPPORTED',
-      /only .pt checkpoints are downloaded; .* a bundle is a folder/,
+      /only .pt checkpoints and bundles by their digest are downloaded; name the checkpoint's .pt file/,
     ],
     [
       'a file that is too large',

@@ -9,9 +9,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent } from 'undici';
 import { checkpointUri } from '../../../src/api/checkpoint-uri.ts';
+import { openBundle } from '../../../src/model/bundle.ts';
 import { parseArtifactUri } from '../../../src/model/fetch/artifact-uri.ts';
 import { FetchError, fetchArtifact, type FetchErrorCode } from '../../../src/model/fetch/index.ts';
 import { makePair } from '../../router/certificates.ts';
+import { makeBundle } from '../store/bundles.ts';
 import { sendRange, sha256, type Received } from './hub-server.ts';
 
 describe('checkpoints by path, from claims and over https', () => {
@@ -184,6 +186,19 @@ describe('checkpoints by path, from claims and over https', () => {
     await direct.destroy();
   });
 
+  it('fetches a bundle by its digest', async () => {
+    const { folder: made, digest } = makeBundle(join(folder, 'made'), 5);
+    intercept = (request, response) => {
+      const name = request.path.split('/').at(-1) ?? '';
+      sendRange(request, response, readFileSync(join(made, name)), {});
+      return true;
+    };
+    const fetched = await get(url.replace('router.pt', digest));
+    assert.deepEqual([fetched.kind, fetched.digest], ['folder', digest]);
+    assert.equal((await openBundle(fetched.path)).digest, digest);
+    assert.equal(requests.length, 3);
+  });
+
   it('reads what lies on a claim, and no link that leads out of it', async () => {
     const claim = join(folder, 'claims/models');
     mkdirSync(join(claim, 'bundle'), { recursive: true });
@@ -215,7 +230,7 @@ describe('checkpoints by path, from claims and over https', () => {
     ['https://host/router.pt?signature=secret', 'FETCH_URI_INVALID', /^https:\/\/host\/router\.pt: has a user, query or fragment/],
     ['https://host/a/../router.pt', 'FETCH_URI_INVALID', /"\." or "\.\."/],
     ['https://host/a/%2e%2E/router.pt', 'FETCH_URI_INVALID', /"\." or "\.\."/],
-    ['https://host/bundle.tar', 'FETCH_UNSUPPORTED', /only \.pt checkpoints are downloaded/],
+    ['https://host/bundle.tar', 'FETCH_UNSUPPORTED', /only \.pt checkpoints and bundles by their digest are downloaded/],
     ['hf://org/repo', 'FETCH_URI_INVALID', /write hf:\/\/<org>\/<repo>\/<file>@<revision>/],
     ['hf://org/repo/router.pt', 'FETCH_URI_INVALID', /write hf:/],
     ['hf://org/repo/../router.pt@main', 'FETCH_URI_INVALID', /"\." or "\.\."/],
@@ -235,7 +250,10 @@ describe('checkpoints by path, from claims and over https', () => {
       'pvc://a.b-c/x/y',
       'https://host.example:8443/a%20b/router.pt',
       'hf://org/repo/a/b.pt@refs/pr/1',
-    ])
+      's3://bucket.name/a/b=1/router.pt',
+    ]) {
+      assert.ok(checkpointUri.safeParse(uri).success);
       assert.equal(parseArtifactUri(uri).uri, uri);
+    }
   });
 });
