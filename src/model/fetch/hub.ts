@@ -150,13 +150,15 @@ function resolveUrl(endpoint: URL, { org, repo, file }: HubUri, revision: string
   return new URL(`${endpoint.href.replace(/\/+$/, '')}/${org}/${repo}/resolve/${encodeURIComponent(revision)}/${path}`);
 }
 
-function endpointOf({ endpoint }: HubOptions, uri: string): URL {
+/** @throws FetchError `FETCH_URI_INVALID` */
+export function endpointOf({ endpoint }: HubOptions, uri: string): URL {
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
   if (url && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '' && url.search === '') return url;
   throw new FetchError('FETCH_URI_INVALID', uri, "the hub's address is none", 'set HF_ENDPOINT (--hf-endpoint) to https://<host>');
 }
 
-function credentialsOf(endpoint: URL, token: string | undefined, uri: string): Exchange['credentials'] {
+/** @throws FetchError `FETCH_TOKEN` */
+export function credentialsOf(endpoint: URL, token: string | undefined, uri: string): Exchange['credentials'] {
   if (token === undefined || token === '') return undefined;
   if (!/^[\x21-\x7e]+$/.test(token))
     throw new FetchError('FETCH_TOKEN', uri, "the hub's token has spaces or line breaks within", 'store the token alone');
@@ -167,6 +169,6 @@ function credentialsOf(endpoint: URL, token: string | undefined, uri: string): E
   return { origin: endpoint.origin, authorization: `Bearer ${token}` };
 }
 
-function isCommit(revision: string): boolean {
+export function isCommit(revision: string): boolean {
   return /^[0-9a-f]{40}$/.test(revision);
 }

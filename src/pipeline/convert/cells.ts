@@ -23,7 +23,8 @@ export function textOf(row: SourceRow, column: string, place: RowPlace): string 
   if (value === undefined || value === null) return '';
   if (typeof value === 'string') return value;
   if (typeof value === 'boolean') return String(value);
-  if (typeof value === 'number' && (Number.isSafeInteger(value) || (Number.isFinite(value) && !Number.isInteger(value)))) return String(value);
+  if (typeof value === 'number' && (Number.isSafeInteger(value) || (Number.isFinite(value) && !Number.isInteger(value))))
+    return String(value);
   throw wrongCell(column, typeof value === 'number' ? 'a number that is not exact' : kindOf(value), 'text', place);
 }
 

@@ -58,11 +58,7 @@ export function entriesOf({ datasets, numItems }: ConvertParams): readonly Datas
   const names = new Set<string>();
   return datasets.map((given, index) => {
     const field = `params.datasets.${index}`;
-    const entry = typeof given === 'string' ? datasetPresets[given] : given;
-    if (!entry) {
-      const fix = `name one of ${Object.keys(datasetPresets).join(', ')}, or write an entry with name, path and question`;
-      throw new PipelineError('PIPELINE_PARAMS', `${field}: there is no data set preset ${String(given)}`, fix, { field });
-    }
+    const entry = typeof given === 'string' ? presetOf(given, field) : given;
     if (names.has(entry.name)) {
       const problem = `${field}: two data sets are called ${entry.name}, and ids begin with the name`;
       throw new PipelineError('PIPELINE_PARAMS', problem, 'give each a name of its own', { field: `${field}.name` });
@@ -71,4 +67,11 @@ export function entriesOf({ datasets, numItems }: ConvertParams): readonly Datas
     checkEntry(entry, field);
     return entry.numItems === undefined && numItems !== undefined ? { ...entry, numItems } : entry;
   });
+}
+
+function presetOf(name: string, field: string): DatasetEntry {
+  const preset = Object.hasOwn(datasetPresets, name) ? datasetPresets[name] : undefined;
+  if (preset) return preset;
+  const fix = `name one of ${Object.keys(datasetPresets).join(', ')}, or write an entry with name, path and question`;
+  throw new PipelineError('PIPELINE_PARAMS', `${field}: there is no data set preset ${name}`, fix, { field });
 }
