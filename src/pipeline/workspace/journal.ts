@@ -24,6 +24,7 @@ export class Journal implements PartJournal {
   #file: WritableFile | undefined;
   #waiting: Waiting[] = [];
   #writing: Promise<void> | undefined;
+  #closed = false;
 
   private constructor(fileSystem: FileSystem, folder: string, part: string, entries: Map<string, JsonValue>) {
     this.#fileSystem = fileSystem;
@@ -52,6 +53,8 @@ export class Journal implements PartJournal {
   }
 
   async record(key: string, value: JsonValue): Promise<void> {
+    // what is late after a failure elsewhere is done again by the next run
+    if (this.#closed) throw new Error(`the journal of ${this.#part} is closed`);
     if (this.#entries.has(key)) throw new Error(`the journal of ${this.#part} has ${key} already`);
     const json = JSON.stringify([key, value]);
     // As it will be read after a kill: a value must not depend on whether there was one.
@@ -64,9 +67,11 @@ export class Journal implements PartJournal {
 
   /** Ends writing; what was recorded stays for the next run. */
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#writing;
-    await this.#file?.close();
+    const file = this.#file;
     this.#file = undefined;
+    await file?.close();
   }
 
   /** Removes the journals of a part that is finished. */
@@ -92,9 +97,9 @@ export class Journal implements PartJournal {
   }
 
   async #create(): Promise<WritableFile> {
-    const file = await this.#fileSystem.create(join(this.#folder, `${this.#part}.${randomBytes(6).toString('hex')}.jsonl`));
+    this.#file = await this.#fileSystem.create(join(this.#folder, `${this.#part}.${randomBytes(6).toString('hex')}.jsonl`));
     await this.#fileSystem.syncFolder(this.#folder);
-    return file;
+    return this.#file;
   }
 }
 

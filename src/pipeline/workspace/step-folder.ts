@@ -51,7 +51,11 @@ export class StepFolder {
       });
     }
     for (const name of Object.values(folders)) await onDisk(path, () => fileSystem.makeFolder(join(path, name)));
-    if (!found) await writeWhole(fileSystem, specPath, text);
+    if (!found) {
+      // the name of a new folder must last as what is put into it does
+      await onDisk(path, () => fileSystem.syncFolder(workspace));
+      await writeWhole(fileSystem, specPath, text);
+    }
     return new StepFolder(fileSystem, path, spec, hash);
   }
 
@@ -73,13 +77,8 @@ export class StepFolder {
 
   /** What a kill has left of parts: files under way, and journals of those that are finished. */
   async removeLeftovers(parts: readonly PartPlan[], finished: ReadonlySet<string>): Promise<void> {
-    const own = new Set(parts.flatMap((part) => part.tables.map((table) => fileName(part, table))));
-    const data = join(this.path, folders.data);
-    for (const name of await onDisk(data, () => this.#fileSystem.list(data))) {
-      // <file>.<random>.tmp
-      const file = name.endsWith(temporaryEnding) ? name.split('.').slice(0, -2).join('.') : undefined;
-      if (file !== undefined && own.has(file)) await onDisk(name, () => this.#fileSystem.remove(join(data, name)));
-    }
+    const own = new Set(parts.flatMap((part) => [`${part.name}.json`, ...part.tables.map((table) => fileName(part, table))]));
+    for (const name of [folders.data, folders.parts]) await this.#removeTemporary(join(this.path, name), own);
     const journals = join(this.path, folders.journals);
     const journaled = new Set((await onDisk(journals, () => this.#fileSystem.list(journals))).map((name) => name.split('.', 1)[0]));
     for (const { name } of parts) if (finished.has(name) && journaled.has(name)) await removeJournals(this.#fileSystem, journals, name);
@@ -141,6 +140,14 @@ export class StepFolder {
       if (there) await this.#fileSystem.rename(path, `${path}.corrupt`);
     });
     return record?.shard.index;
+  }
+
+  /** Files under way of these names: `<name>.<random>.tmp`. */
+  async #removeTemporary(folder: string, names: ReadonlySet<string>): Promise<void> {
+    for (const found of await onDisk(folder, () => this.#fileSystem.list(folder))) {
+      const isOwn = found.endsWith(temporaryEnding) && names.has(found.split('.').slice(0, -2).join('.'));
+      if (isOwn) await onDisk(found, () => this.#fileSystem.remove(join(folder, found)));
+    }
   }
 
   #recordPath(part: string): string {
