@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import sys
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Callable
 
@@ -15,8 +16,9 @@ import torch
 from .config import Config, override, parse_config
 from .errors import TrainerError
 from .processes import Processes, join, start
-from .progress import Progress
+from .progress import Progress, serve
 from .run import Options, run
+from .termination import failed, succeeded, write_last_words
 from .training import Interrupted
 
 DONE, WRONG, TERMINATED = 0, 2, 143
@@ -44,6 +46,9 @@ def arguments() -> argparse.ArgumentParser:
     add("--restart", action="store_true", help="forget an earlier run in --out")
     add("--ids-per-split", action="store_true", help="the same data_id in two given splits is two questions")
     add("--with-embedding", action="store_true", help="write NAME_all.pt too, which holds the SLM's embedding")
+    add("--progress-port", metavar="PORT", type=int, default=0, help="serve GET /progress, the content of progress.json")
+    add("--hash", metavar="HASH", default="", help="the step's, for /progress and the last words")
+    add("--termination-log", metavar="FILE", type=Path, help="leave the outcome there, e.g. /dev/termination-log")
     add("--wandb", metavar="PROJECT", help="send each epoch to Weights & Biases")
     return parser
 
@@ -52,6 +57,8 @@ def main(argv: list[str]) -> int:
     asked = arguments().parse_args(argv)
     first = os.environ.get("RANK", "0") == "0"
     processes: Processes | None = None
+    server: ThreadingHTTPServer | None = None
+    words: dict[str, Any] | None = None
     try:
         for flag in ("processes", "threads", "memory_mib", "checkpoint_seconds"):
             if getattr(asked, flag) < 0:
@@ -65,7 +72,9 @@ def main(argv: list[str]) -> int:
         if asked.threads:
             torch.set_num_threads(asked.threads)
         processes = join(config.device)
-        progress = Progress(asked.out if first else None)
+        progress = Progress(asked.out if first else None, asked.hash)
+        if first and asked.progress_port:
+            server = serve(progress, asked.progress_port)
         for note in config.notes:
             progress.say(f"note: {note}")
         options = Options(
@@ -80,17 +89,27 @@ def main(argv: list[str]) -> int:
         )
         result = run(config, options, processes, progress, log)
         if first:
+            words = succeeded(asked.hash, result)
             keys = ("threshold", "recall", "positiveRate", "auc", "epochs", "bestEpoch", "seconds", "rowsPerSecond")
             print(json.dumps({"model": str(asked.out / result["model"]["file"]), **{key: result[key] for key in keys}}))
         return DONE
     except TrainerError as error:
         if first:
+            words = failed(asked.hash, error)
             print(f"trainer: {error.code}: {error}", file=sys.stderr, flush=True)
         return WRONG
     except Interrupted:
         print("trainer: terminated; the state is saved, the same command goes on", file=sys.stderr, flush=True)
         return TERMINATED
+    except Exception as error:
+        words = failed(asked.hash, error)
+        raise
     finally:
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+        if first and words is not None and asked.termination_log is not None:
+            write_last_words(asked.termination_log, words)
         if processes is not None:
             processes.leave()
 

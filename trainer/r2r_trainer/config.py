@@ -230,7 +230,7 @@ def _optimizing(top: Section) -> dict[str, Any]:
     metric = optimizing.choice("metric", METRICS, "f1")
     parsed = {
         "objective": {"threshold": "recall", "objective": f"objective-{metric}", "skip": "skip"}[kind],
-        "min_recall": optimizing.number("min_recall", 0.95, above=0, below=1 + 1e-12),
+        "min_recall": optimizing.number("min_recall", 0.95, above=-1e-12, below=1 + 1e-12),
         "grid": optimizing.whole("grid", 0, least=0),
     }
     optimizing.finish()

@@ -79,7 +79,7 @@ def run(config: Config, options: Options, processes: Processes, progress: Progre
     loss, weights = make_loss(config.loss, config.loss_args, counts)
     for name, facts in divided.facts.items():
         progress.say(f"{name}: {facts['rows']:,} rows of {facts['questions']:,} questions, {facts['divergent']:,} divergent")
-    progress.phase("train", epochs=config.epochs)
+    progress.phase("train")
     job = Job(
         config=config,
         network=network.to(processes.device),
@@ -103,7 +103,7 @@ def run(config: Config, options: Options, processes: Processes, progress: Progre
     chosen = _threshold(config, *_positive(scored["test"], arguments))
     progress.phase("write")
     result = _write(config, options, network.cpu(), chosen, course, divided, scored, weights, identity, processes, progress)
-    progress.phase("done", fraction=1.0, secondsLeft=0)
+    progress.done()
     discard(folder)
     processes.meet()
     return result

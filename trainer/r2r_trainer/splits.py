@@ -61,7 +61,7 @@ def divide(config: Config, files: dict[str, list[Path]], window: int, shared_ids
     for groups, labels, split_of in parts:
         for values in (labels.label, labels.mismatch, split_of, labels.question):
             digest.update(values.tobytes())
-        digest.update("/".join(f"{group.path.name}:{group.rows}" for group in groups).encode())
+        digest.update("/".join(f"{group.path.name}:{group.path.stat().st_size}:{group.rows}" for group in groups).encode())
     for number, name in enumerate(SPLITS):
         splits[name] = _rows([part for part in parts if (part[2] == number).any()], number, config)
         facts[name] = _facts(name, splits[name], [(labels, split_of == number) for _, labels, split_of in parts], config)

@@ -63,6 +63,7 @@ def train(job: Job) -> Course:
         course, weights, moments = resumed
         network.load_trained_state(weights)
         optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+        job.progress.resume(job.rows * (course.epoch - 1) + min(course.step * config.batch_rows, job.rows))
         job.progress.say(f"going on at epoch {course.epoch}, batch {course.step + 1}")
     model = DistributedDataParallel(network, broadcast_buffers=False) if processes.world > 1 else network
     with _termination(processes) as asked_to_stop:
@@ -77,7 +78,7 @@ def train(job: Job) -> Course:
 
 
 def _epoch(job: Job, model: torch.nn.Module, optimizer: torch.optim.Optimizer, course: Course, asked_to_stop: list[int]) -> None:
-    processes, steps, progress = job.processes, len(job.train), job.progress
+    processes, progress = job.processes, job.progress
     total = torch.tensor(course.loss_sum, dtype=torch.float64, device=processes.device)
     begun, before, first = time.monotonic(), course.seconds, course.step
     saved = begun
@@ -99,7 +100,7 @@ def _epoch(job: Job, model: torch.nn.Module, optimizer: torch.optim.Optimizer, c
             done = min(course.step * job.config.batch_rows, job.rows)
             course.loss_sum = _finite(total.item(), course)
             speed = (done - first * job.config.batch_rows) / (time.monotonic() - begun)
-            progress.steps(course.epoch, job.config.epochs, course.step, steps, course.loss_sum / done, speed, job.rows)
+            progress.steps(course.epoch, job.config.epochs, done, job.rows, course.loss_sum / done, speed)
         if (stop or save) and processes.first:
             save_state(job.folder, job.identity, course, job.network.trained_state(), optimizer)
             saved = time.monotonic()
@@ -126,7 +127,7 @@ def _validate(job: Job, course: Course) -> None:
             if job.processes.first:
                 save_best(job.folder, course.epoch, job.network.trained_state())
     course.seconds += time.monotonic() - begun
-    job.progress.epoch(record, config.epochs, better)
+    job.progress.epoch(record, config.epochs, job.rows, better)
     job.log(record)
     course.history.append(record)
     course.finished = course.epoch >= config.epochs or course.stale >= config.patience

@@ -38,7 +38,8 @@ def test_a_training_learns_and_leaves_all_it_promises(trained: Trained):
     points = csv_rows(out / "positive_rate_recall_data.csv")
     assert len(points) == 100 and float(points[0]["Recall"]) >= float(points[-1]["Recall"])
     progress = json.loads((out / "progress.json").read_text())
-    assert progress["phase"] == "done" and progress["fraction"] == 1 and progress["bestEpoch"] == result["bestEpoch"]
+    assert progress["phase"] == "done" and progress["counts"]["bestEpoch"] == result["bestEpoch"]
+    assert progress["done"] == progress["total"] == result["epochs"] * result["splits"]["train"]["rows"]
     assert not list(out.glob("*state*")) and not list(out.glob("best-*")) and not list(out.glob(".*"))
 
 
@@ -154,6 +155,38 @@ def test_upstreams_configuration_trains_on_its_local_paths(tmp_path: Path, label
     (tmp_path / "c.json").write_text(json.dumps(value))
     assert main(["--config", str(tmp_path / "c.json"), "--out", str(tmp_path / "out")]) == 0
     assert torch.load(tmp_path / "out" / "router.pt")["init_args"]["pretrained_model_name"] == str(slm)
+
+
+def test_the_operator_sees_how_far_it_is_and_how_it_ended(trained: Trained, refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import socket
+    import urllib.request
+
+    from r2r_trainer import training
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    seen, validate = [], training._validate
+
+    def look(*job: Any) -> None:
+        validate(*job)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/progress") as answer:
+            seen.append(json.load(answer))
+
+    monkeypatch.setattr(training, "_validate", look)
+    log = tmp_path / "termination-log"
+    flags = ("--hash", "abc", "--termination-log", str(log))
+    out = trained("out", "--progress-port", str(port), *flags)
+    result = json.loads((out / "metrics.json").read_text())
+    rows = result["splits"]["train"]["rows"]
+    assert [each["done"] for each in seen] == [rows, 2 * rows, 3 * rows, 4 * rows]
+    assert seen[0]["hash"] == "abc" and seen[0]["partsTotal"] == 4 and seen[0]["counts"]["validationLoss"] > 0
+    words = json.loads(log.read_text())
+    assert (words["ok"], words["step"], words["hash"], words["sealed"]) == (True, "train", "abc", True)
+    assert words["digest"] == result["model"]["digest"] and words["counts"]["recall"] == result["recall"]
+    refused("--slm", str(tmp_path / ("long" * 40)), *flags)
+    words = json.loads(log.read_text())
+    assert (words["ok"], words["code"], words["retryable"]) == (False, "SLM_INVALID", False) and "--slm" in words["fix"]
 
 
 def test_widths_of_ones_own(trained: Trained):
