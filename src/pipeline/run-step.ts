@@ -67,8 +67,7 @@ async function run<P>(definition: StepDefinition<P>, spec: StepSpec, context: St
   progress.start({ ...started, total: await definition.total(work, own), partsTotal: own.length });
   const todo: PartPlan[] = [];
   const there = new Set<string>();
-  for (const part of own) {
-    const record = await folder.record(part);
+  for (const { part, record } of await folder.records(own)) {
     if (!record) todo.push(part);
     else {
       there.add(part.name);

@@ -17,6 +17,7 @@ import {
 } from './manifest.ts';
 import { PartFiles } from './part-files.ts';
 
+const readsAtATime = 64;
 const folders = { data: 'data', parts: 'parts', journals: 'journals' } as const;
 
 /**
@@ -75,6 +76,16 @@ export class StepFolder {
     return record;
   }
 
+  /** Of each part, in their order; several are read at a time, since a volume may be far away. */
+  async records(parts: readonly PartPlan[]): Promise<readonly { readonly part: PartPlan; readonly record: PartRecord | undefined }[]> {
+    const found: { readonly part: PartPlan; readonly record: PartRecord | undefined }[] = [];
+    for (let start = 0; start < parts.length; start += readsAtATime) {
+      const some = parts.slice(start, start + readsAtATime);
+      found.push(...(await Promise.all(some.map(async (part) => ({ part, record: await this.record(part) })))));
+    }
+    return found;
+  }
+
   /** What a kill has left of parts: files under way, and journals of those that are finished. */
   async removeLeftovers(parts: readonly PartPlan[], finished: ReadonlySet<string>): Promise<void> {
     const own = new Set(parts.flatMap((part) => [`${part.name}.json`, ...part.tables.map((table) => fileName(part, table))]));
@@ -114,8 +125,7 @@ export class StepFolder {
     const parts: { plan: PartPlan; record: PartRecord }[] = [];
     let missing = 0;
     // By name: a shared volume may list a folder as it was a while ago.
-    for (const part of plan) {
-      const record = await this.record(part);
+    for (const { part, record } of await this.records(plan)) {
       if (record) parts.push({ plan: part, record });
       else missing++;
     }
