@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import type { Tokenizer } from '../../model/tokenizer.ts';
+import { contextLengthOf } from '../context-length.ts';
+import { oncePerRun } from '../once-per-run.ts';
 import { continueParamsSchema, type ContinueParams } from '../params.ts';
 import { callByPrefix } from '../prefix-order.ts';
 import type { JsonValue } from '../step-identity.ts';
@@ -27,6 +29,13 @@ interface Tools {
   readonly rule: BranchRule;
   readonly contextLength: number;
 }
+
+const toolsOf = oncePerRun(async (work: StepWork<ContinueParams>): Promise<Tools> => {
+  const { params, calls } = work;
+  const { tokenizer } = calls.engine('llm');
+  const rule = { stops: stopTokens(tokenizer, params), endIds: new Set(tokenizer.endIds), sentenceEnds: params.numContinuation + 1 };
+  return { tokenizer, rule, contextLength: await contextLengthOf('llm', work) };
+});
 
 /** How the LLM goes on from each token that the SLM would have said, beside how it really went on. */
 export const continueStep: StepDefinition<ContinueParams> = {
@@ -84,20 +93,6 @@ export const continueStep: StepDefinition<ContinueParams> = {
     return counts satisfies Counts;
   },
 };
-
-async function toolsOf({ params, calls }: StepWork<ContinueParams>): Promise<Tools> {
-  const { tokenizer } = calls.engine('llm');
-  const contextLength = await calls.run('llm', ({ client }, _, signal) => client.contextLength(signal));
-  return {
-    tokenizer,
-    rule: {
-      stops: stopTokens(tokenizer, params),
-      endIds: new Set(tokenizer.endIds),
-      sentenceEnds: params.numContinuation + 1,
-    },
-    contextLength: contextLength ?? Infinity,
-  };
-}
 
 async function readQuestions(
   { firstQuestion, questions: span }: PartPlan,

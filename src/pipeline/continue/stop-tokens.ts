@@ -35,7 +35,7 @@ function textOf(tokenizer: Tokenizer, id: number): string {
 }
 
 function endsSentence(text: string): boolean {
-  return sentenceEnd.test(text) && !/[:：]/u.test(text) && [...text].length <= longest && !opens(text);
+  return sentenceEnd.test(text) && !/[:：]/u.test(text) && Array.from(text).length <= longest && !opens(text);
 }
 
 function opens(text: string): boolean {

@@ -1,14 +1,18 @@
 import { z } from 'zod';
-import { checkOneVocabulary } from '../vocabulary.ts';
+import { contextLengthOf } from '../context-length.ts';
+import { oncePerRun } from '../once-per-run.ts';
 import { respondParamsSchema, type RespondParams } from '../params.ts';
 import type { JsonValue } from '../step-identity.ts';
 import type { PartJournal, StepDefinition, StepWork } from '../step.ts';
 import { questionsTable, responsesTable, type QuestionRow, type ResponseRow } from '../tables.ts';
+import { checkOneVocabulary } from '../vocabulary.ts';
 import { splitAnswer, type GeneratedAnswer } from './answer-split.ts';
 import { makePrompt, type Prompt } from './prompt.ts';
 import { planResponses, questionsOf, selectQuestions } from './selection.ts';
 
 const answerSchema = z.object({ ids: z.array(z.int()), finish: z.enum(['stop', 'length']) });
+
+const selectedOf = oncePerRun(({ inputs, params }: StepWork<RespondParams>) => selectQuestions(inputs.of('convert'), params));
 
 /** What the LLM answers to each question, with the prompt that the SLM gets when it serves. */
 export const respondStep: StepDefinition<RespondParams> = {
@@ -23,23 +27,23 @@ export const respondStep: StepDefinition<RespondParams> = {
   async check(work) {
     const { calls, context } = work;
     checkOneVocabulary(calls.engine('slm').tokenizer, calls.engine('llm').tokenizer);
-    const contextLength = await contextLengthOf(work);
+    const contextLength = await contextLengthOf('llm', work);
     const { maxNewTokens } = work.params;
-    if (contextLength !== undefined && contextLength < maxNewTokens)
+    if (contextLength < maxNewTokens)
       context.log.warn({ contextLength, maxNewTokens }, 'the LLM takes shorter sequences than maxNewTokens: answers end there');
   },
-  plan: async (work) => planResponses(await selectQuestions(work.inputs.of('convert'), work.params)),
+  plan: async (work) => planResponses(await selectedOf(work)),
   async total(work, parts) {
-    const selected = await selectQuestions(work.inputs.of('convert'), work.params);
+    const selected = await selectedOf(work);
     return parts.reduce((sum, part) => sum + questionsOf(part, selected).length, 0);
   },
   async make(part, work, output, journal) {
-    const asked = new Set(questionsOf(part, await selectQuestions(work.inputs.of('convert'), work.params)));
+    const asked = new Set(questionsOf(part, await selectedOf(work)));
     const [from, to] = [part.firstQuestion, part.firstQuestion + part.questions];
     const questions: QuestionRow[] = [];
     for await (const row of work.inputs.of('convert').rows('questions', questionsTable, { from, to }))
       if (asked.has(row.data_id)) questions.push(row);
-    const contextLength = (await contextLengthOf(work)) ?? Infinity;
+    const contextLength = await contextLengthOf('llm', work);
     const rows = await Promise.all(questions.map((question) => respond(question, contextLength, work, journal)));
 
     const finished = await output.table('finished', responsesTable);
@@ -53,10 +57,6 @@ export const respondStep: StepDefinition<RespondParams> = {
     return counts;
   },
 };
-
-function contextLengthOf({ calls }: StepWork<RespondParams>): Promise<number | undefined> {
-  return calls.run('llm', ({ client }, _, signal) => client.contextLength(signal));
-}
 
 async function respond(
   question: QuestionRow,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { contextLengthOf } from '../context-length.ts';
 import { verifyParamsSchema, type VerifyParams } from '../params.ts';
 import { callByPrefix } from '../prefix-order.ts';
 import type { PartPlan, StepDefinition, StepInputs, StepReader, StepWork } from '../step.ts';
@@ -43,7 +44,7 @@ export const verifyStep: StepDefinition<VerifyParams> = {
   async make(part, work, output, journal) {
     const { params, context } = work;
     const groups = await readComparisons(part, work);
-    const contextLength = (await work.calls.run('verifier', ({ client }, _, signal) => client.contextLength(signal))) ?? Infinity;
+    const contextLength = await contextLengthOf('verifier', work);
     // Only verdicts go into the journal: what has none is asked again by the next run, for the verifier may have been put right.
     const unknown = new Map<string, Judgement>();
     const open = groups.map((rows) => rows.filter((row) => journal.get(keyOf(row)) === undefined));
