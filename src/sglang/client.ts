@@ -6,13 +6,17 @@ import { expectedAnswer, type GenerateAnswer } from './answer.ts';
 import { bodyText, generateBody, type GenerateCall } from './call.ts';
 import { Decoder } from './decoder.ts';
 import { EngineError } from './errors.ts';
-import { exchange, messageOf, textOf, transmit, type HttpAnswer } from './exchange.ts';
+import { exchange, messageOf, textOf, transmit, type Exchange, type HttpAnswer } from './exchange.ts';
 import { readLoad, type EngineLoad } from './exposition.ts';
 import { modelInfoSchema, modelListSchema, serverInfoSchema, type ModelInfo, type ServerInfo } from './info.ts';
 import { unpackAnswer } from './packed-answer.ts';
+import { readPrefill } from './prefill-answer.ts';
+import { prefillBody, type PrefillAnswer, type PrefillCall } from './prefill.ts';
 
 /** How many closing connections one call may meet: several idle ones can be closed at once. */
 const maxResets = 2;
+/** How often a prefill is asked again whose answer lacks states: what it read is cached then, so that the next has only those asked for. */
+const maxShortAnswers = 2;
 
 export interface SglangClientOptions {
   /** `http://host:port`. */
@@ -57,13 +61,27 @@ export class SglangClient {
    * @throws the signal's reason when cancelled; EngineError otherwise
    */
   async generate(call: GenerateCall, signal?: AbortSignal): Promise<GenerateAnswer> {
-    for (let resets = 0; ; resets++) {
-      try {
-        return await this.#generateOnce(call, signal);
-      } catch (error) {
-        // A kept-alive connection that the server closed just as we wrote to it. Under a new rid, lest the first did arrive.
-        if (!isReset(error) || signal?.aborted || resets === maxResets) throw error;
-      }
+    return unlessReset(() => this.#generateOnce(call, signal), signal);
+  }
+
+  /**
+   * What the model says after each of the last tokens of a sequence. The sequence up to them should have been read by the server before: the
+   * answer holds the states of all that was not. Asked again when states are missing.
+   *
+   * @throws the signal's reason when cancelled; EngineError otherwise
+   */
+  async prefill(call: PrefillCall, signal?: AbortSignal): Promise<PrefillAnswer> {
+    for (let tries = 0; ; tries++) {
+      const answer = await unlessReset(() => this.#prefillOnce(call, signal), signal);
+      const { rows, stateRows } = answer;
+      if (rows) return { ...answer, rows };
+      const expected = call.ids.length - call.from;
+      if (tries === maxShortAnswers)
+        throw new EngineError(
+          'malformed',
+          this.url,
+          `answer to /generate: hidden_states has ${stateRows} rows for ${expected} tokens: --chunked-prefill-size must not be below that`,
+        );
     }
   }
 
@@ -78,11 +96,11 @@ export class SglangClient {
       timeoutMs: call.timeoutMs,
       signal,
     } as const;
-    const abandoned = (): void => void this.abort(body.rid);
     const expected = expectedAnswer(body);
-    this.#inFlight++;
     // Answers with hidden states are large: the decoder's thread makes the call.
     if (call.hiddenStates) {
+      const abandoned = (): void => void this.abort(body.rid);
+      this.#inFlight++;
       const { answer, closed } = exchange((kill) => this.#decoder.carry(exchanged, expected, this.url, kill), exchanged, abandoned);
       void closed.then(() => this.#inFlight--);
       const carried = await answer;
@@ -91,12 +109,34 @@ export class SglangClient {
       const { packed, wireMs = 0, decodeMs, bytes = 0 } = carried;
       return { ...unpackAnswer(packed), cost: { wireMs, decodeMs, bytes } };
     }
-    const { answer, closed } = exchange((kill) => transmit(this.#agent, exchanged, kill), exchanged, abandoned);
-    void closed.then(() => this.#inFlight--);
-    const { bytes, wireMs } = accepted(await answer, '/generate', this.url);
+    const { bytes, wireMs } = await this.#transmitted(exchanged, body.rid);
     const length = bytes.byteLength;
     const { packed, decodeMs } = await this.#decoder.decode(bytes, expected, this.url);
     return { ...unpackAnswer(packed), cost: { wireMs, decodeMs, bytes: length } };
+  }
+
+  async #prefillOnce(call: PrefillCall, signal?: AbortSignal) {
+    signal?.throwIfAborted();
+    const server = { url: this.url, vocabSize: this.#vocabSize };
+    const body = prefillBody(call, randomUUID(), server);
+    const text = bodyText(body, call.idsJson);
+    const exchanged = { origin: this.url, path: '/generate', method: 'POST', body: text, timeoutMs: call.timeoutMs, signal } as const;
+    const { bytes, wireMs } = await this.#transmitted(exchanged, body.rid);
+    const startedAt = performance.now();
+    const read = readPrefill(bytes, body, server);
+    return { ...read, cost: { wireMs, decodeMs: performance.now() - startedAt, bytes: bytes.byteLength } };
+  }
+
+  /** The answer to a `/generate` call that is aborted on the server when it is given up. */
+  async #transmitted(call: Exchange, rid: string): Promise<HttpAnswer> {
+    this.#inFlight++;
+    const { answer, closed } = exchange(
+      (kill) => transmit(this.#agent, call, kill),
+      call,
+      () => void this.abort(rid),
+    );
+    void closed.then(() => this.#inFlight--);
+    return accepted(await answer, '/generate', this.url);
   }
 
   /** Tells the server to stop a request. Never fails: the request may be over, the server gone. */
@@ -211,6 +251,17 @@ function parseJson(answer: HttpAnswer, path: string, url: string): unknown {
     return JSON.parse(textOf(answer));
   } catch (cause) {
     throw new EngineError('malformed', url, `answer to ${path} is not JSON: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** Calls again after a kept-alive connection that the server closed just as we wrote to it: under a new rid, lest the first did arrive. */
+async function unlessReset<T>(call: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  for (let resets = 0; ; resets++) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!isReset(error) || signal?.aborted || resets === maxResets) throw error;
+    }
   }
 }
 

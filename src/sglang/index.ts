@@ -6,4 +6,5 @@ export { Decoder, type DecoderOptions } from './decoder.ts';
 export { EngineError, type EngineErrorCode } from './errors.ts';
 export type { EngineLoad } from './exposition.ts';
 export type { ModelInfo, ServerInfo } from './info.ts';
+export type { PrefillAnswer, PrefillCall, PrefilledRow } from './prefill.ts';
 export { SequenceJson } from './sequence-json.ts';
