@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -9,7 +9,7 @@ import { AtomicFile, writeWhole } from '../workspace/atomic-file.ts';
 import { onDisk, type FileSystem } from '../workspace/file-system.ts';
 import type { SetQuestion, Skipped } from './question-set.ts';
 
-const indexName = 'index.json';
+const indexName = 'index';
 const blockSchema = z.object({
   offset: z.int().nonnegative(),
   bytes: z.int().nonnegative(),
@@ -19,7 +19,7 @@ const blockSchema = z.object({
 });
 const indexSchema = z.object({
   formatVersion: z.literal(1),
-  file: z.string().regex(/^questions-[^/\0]+$/),
+  file: z.string().regex(/^questions-\d+$/),
   /** What was read, hubs with their commits. */
   sources: z.array(z.object({ dataset: z.string(), address: z.string(), questions: z.int().nonnegative() })),
   blocks: z.array(blockSchema),
@@ -57,9 +57,10 @@ export class QuestionStore {
   }
 
   /**
-   * Writes questions, unless another shard is done with it first: then its are the ones.
+   * Writes questions, a line each, unless another shard has done so by then: then its questions are the ones.
    *
    * @param shard whose left-over files are removed
+   * @param skipped counts what is left out while questions are read
    */
   async fill(
     shard: number,
@@ -68,21 +69,17 @@ export class QuestionStore {
     skipped: Skipped,
     sources: () => QuestionIndex['sources'],
   ): Promise<QuestionIndex> {
-    const prefix = `questions-${shard}-`;
+    const file = `questions-${shard}`;
     await onDisk(this.#folder, () => this.#fileSystem.makeFolder(this.#folder));
     for (const name of await onDisk(this.#folder, () => this.#fileSystem.list(this.#folder)))
-      if (name.startsWith(prefix)) await onDisk(name, () => this.#fileSystem.remove(join(this.#folder, name)));
-    const file = `${prefix}${randomBytes(6).toString('hex')}.jsonl`;
+      if (name.startsWith(`${file}.`)) await onDisk(name, () => this.#fileSystem.remove(join(this.#folder, name)));
     const target = await AtomicFile.create(this.#fileSystem, join(this.#folder, file));
     try {
       const blocks = await writeBlocks(target, blockQuestions, questions, skipped);
+      const first = await this.index();
+      if (first) return first;
       await target.complete();
       await onDisk(this.#folder, () => this.#fileSystem.syncFolder(this.#folder));
-      const first = await this.index();
-      if (first) {
-        await onDisk(file, () => this.#fileSystem.remove(join(this.#folder, file)));
-        return first;
-      }
       const index: QuestionIndex = { formatVersion: 1, file, sources: [...sources()], blocks };
       await writeWhole(this.#fileSystem, join(this.#folder, indexName), `${canonicalJson(index)}\n`);
       return index;
