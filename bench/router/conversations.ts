@@ -39,12 +39,13 @@ export async function alone(url: string, { conversations, tokens, divergentPerMi
  */
 export async function underLoad<T>(url: string, { conversations, tokens, divergentPerMille }: Run, during: () => Promise<T>): Promise<T> {
   const over = new AbortController();
-  const prompts = conversationsLike(divergentPerMille, tokens);
+  const prompts = conversationsLike(divergentPerMille, tokens, 2 * conversations);
+  let next = 0;
   const converse = async (): Promise<void> => {
     while (!over.signal.aborted) {
       const body = {
         model: 'bench',
-        prompt: prompts.next().value,
+        prompt: prompts[next++ % prompts.length],
         max_tokens: tokens,
         stream: true,
         stream_options: { include_usage: true },

@@ -23,19 +23,21 @@ export function promptOf(conversation: number, divergentPerMille: number): numbe
 }
 
 /**
- * Conversations with the wanted share of divergent tokens, half of them agreeing, among their first `tokens`: runs of seconds meet so few
- * divergent tokens that runs of any conversations would differ by a tenth. The same ones in each run.
+ * So many conversations with the wanted share of divergent tokens, half of them agreeing, among their first `tokens`: runs of seconds meet so few
+ * divergent tokens that runs of any conversations would differ by a tenth.
  */
-export function* conversationsLike(divergentPerMille: number, tokens: number): Generator<readonly number[], never> {
-  for (let conversation = 0; ; conversation = (conversation + 1) % (400 * 400)) {
+export function conversationsLike(divergentPerMille: number, tokens: number, count: number): readonly (readonly number[])[] {
+  const found: (readonly number[])[] = [];
+  const wanted = (divergentPerMille / 1000) * tokens;
+  const near = (value: number, aim: number): boolean => Math.abs(value - aim) <= 0.02 * wanted + 0.5;
+  for (let conversation = 0; found.length < count; conversation++) {
     const prompt = promptOf(conversation, divergentPerMille);
     const said = Array.from({ length: tokens }, (_, index) => positionAt(prompt, prompt.length + index)).filter(
       ({ divergent }) => divergent,
     );
-    const wanted = (divergentPerMille / 1000) * tokens;
-    const agreeing = said.filter(({ slm, llm }) => slm === llm).length;
-    if (Math.abs(said.length - wanted) <= 0.02 * wanted + 0.5 && Math.abs(agreeing - said.length / 2) <= 0.02 * wanted + 0.5) yield prompt;
+    if (near(said.length, wanted) && near(said.filter(({ slm, llm }) => slm === llm).length, said.length / 2)) found.push(prompt);
   }
+  return found;
 }
 
 export interface Position {

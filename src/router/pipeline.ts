@@ -3,6 +3,7 @@ import { blockLength, initialRate, observeToken } from './block-length.ts';
 import type { Signals } from './scoring/signals.ts';
 import { askedLogprobs, type LoopInput } from './token-loop.ts';
 import type { EmittedToken, LoopEnd } from './token.ts';
+import { turns } from './turns.ts';
 
 /** A drafted block, until every row of it was emitted or dropped. */
 interface Block {
@@ -102,7 +103,7 @@ export class Pipeline {
   async arrival(): Promise<void> {
     if (this.#arrived.length > 0) return;
     const { promise, resolve } = Promise.withResolvers<undefined>();
-    this.#wake = () => resolve(undefined);
+    this.#wake = () => turns.take(() => resolve(undefined));
     await promise;
   }
 
