@@ -1,6 +1,7 @@
 import type { Chart } from 'cdk8s';
 import { k8s } from 'cdk8s-plus-27';
 import { group, plural } from '../src/api/r2rdeployment.ts';
+import { routerPlural } from '../src/api/r2rrouter.ts';
 
 /** What the operator does to objects it renders: caches (list, watch), server-side apply (create, patch), removal. */
 const manage = ['list', 'watch', 'create', 'patch', 'delete'];
@@ -48,17 +49,23 @@ export function addOperatorAccess(chart: Chart, name: string, namespace: string)
   });
 }
 
-/** Lets people who may view or edit a namespace do the same with its R2RDeployments: aggregated into view, edit and admin. */
+/** Lets people who may view or edit a namespace do the same with its R2RDeployments and R2RRouters: aggregated into view, edit and admin. */
 export function addUserRoles(chart: Chart): void {
   const aggregate = (role: string) => ({ [`rbac.authorization.k8s.io/aggregate-to-${role}`]: 'true' });
   new k8s.KubeClusterRole(chart, 'view-role', {
     metadata: { name: 'r2r-view', labels: aggregate('view') },
-    rules: [{ apiGroups: [group], resources: [plural, `${plural}/status`, `${plural}/scale`], verbs: ['get', 'list', 'watch'] }],
+    rules: [
+      {
+        apiGroups: [group],
+        resources: [plural, `${plural}/status`, `${plural}/scale`, routerPlural, `${routerPlural}/status`],
+        verbs: ['get', 'list', 'watch'],
+      },
+    ],
   });
   new k8s.KubeClusterRole(chart, 'edit-role', {
     metadata: { name: 'r2r-edit', labels: { ...aggregate('edit'), ...aggregate('admin') } },
     rules: [
-      { apiGroups: [group], resources: [plural], verbs: ['create', 'update', 'patch', 'delete', 'deletecollection'] },
+      { apiGroups: [group], resources: [plural, routerPlural], verbs: ['create', 'update', 'patch', 'delete', 'deletecollection'] },
       { apiGroups: [group], resources: [`${plural}/scale`], verbs: ['update', 'patch'] },
     ],
   });

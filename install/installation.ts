@@ -2,6 +2,7 @@ import { ApiObject, Chart } from 'cdk8s';
 import { k8s } from 'cdk8s-plus-27';
 import type { Construct } from 'constructs';
 import { customResourceDefinition } from '../src/api/crd.ts';
+import { routerCustomResourceDefinition } from '../src/api/r2rrouter-crd.ts';
 import { operatorLabels } from '../src/manifests/index.ts';
 import { addOperatorAccess, addUserRoles } from './access.ts';
 
@@ -22,7 +23,7 @@ export interface InstallationOptions {
 const name = 'r2r-operator';
 const ports = { metrics: 8080, health: 8081 } as const;
 
-/** Everything `kubectl apply -f install.yaml` brings: namespace, CRD, access, operator. */
+/** Everything `kubectl apply -f install.yaml` brings: namespace, CRDs, access, operator. */
 export class Installation extends Chart {
   constructor(scope: Construct, id: string, options: InstallationOptions) {
     const { namespace = 'r2r-system', version } = options;
@@ -36,6 +37,7 @@ export class Installation extends Chart {
       metadata: { name: namespace, labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } },
     });
     new ApiObject(this, 'crd', customResourceDefinition());
+    new ApiObject(this, 'router-crd', routerCustomResourceDefinition());
     addOperatorAccess(this, name, namespace);
     addUserRoles(this);
     addOperator(this, namespace, options);

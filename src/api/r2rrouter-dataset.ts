@@ -109,8 +109,8 @@ export const datasetSchema = z
   .meta(
     rules(
       {
-        rule: 'has(self.preset) != (has(self.name) && has(self.path))',
-        message: 'preset: give either preset, or name and path',
+        rule: 'has(self.preset) ? !(has(self.name) || has(self.path) || has(self.subset) || has(self.format) || has(self.idField) || has(self.filter) || has(self.template) || has(self.answerField) || has(self.numItems)) : has(self.name) && has(self.path)',
+        message: 'preset: give either preset alone, or name and path',
       },
       {
         rule: 'has(self.preset) ? !(has(self.questionField) || has(self.conversationField) || has(self.multipleChoice)) : [has(self.questionField), has(self.conversationField), has(self.multipleChoice)].filter(each, each).size() == 1',

@@ -74,7 +74,7 @@ const step = z.object({
   hash: hash.optional().describe('Of its inputs: an unchanged step is never run again. Absent while a step before it runs.'),
   state: z.enum(stepStates),
   digest: hash.optional().describe('sha256 of its result.'),
-  rows: count.optional().describe('Rows of its result.'),
+  rows: z.record(z.string(), count).meta({ maxProperties: 16 }).optional().describe('Rows of its tables.'),
   counts: z.record(z.string(), count).meta({ maxProperties: 64 }).optional().describe('What it counted.'),
   shardsDone: count.optional(),
   shards: count.optional(),
@@ -97,6 +97,10 @@ const bundle = z.object({
   hash: hash.describe('Of the inputs of the step that made it.'),
   ...metrics,
   rows: count.optional().describe('Test rows these were measured on.'),
+  comparedWith: z
+    .object({ digest: hash.optional(), recall: share, positiveRate: share })
+    .optional()
+    .describe('The bundle in use at that time, on the same rows, at the same recall.'),
   gate: z.enum(['Passed', 'Refused']),
   message: z.string().max(1024).describe('Why.'),
   madeAt: time,

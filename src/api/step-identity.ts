@@ -23,15 +23,15 @@ export interface StepInput {
  * What makes a step's output what it is: data and semantic parameters, the data of the steps it reads, and the version of what it means. Never
  * the image, resources, shards, or anything of the engines but the models they serve.
  */
-export interface StepSpec {
-  readonly step: StepName;
+export interface StepSpec<Name extends string = StepName> {
+  readonly step: Name;
   readonly format: number;
   readonly params: JsonObject;
-  readonly inputs: Readonly<Partial<Record<StepName, StepInput>>>;
+  readonly inputs: Readonly<Partial<Record<Name, StepInput>>>;
 }
 
 /** 16 hexadecimal digits: equal for equal inputs, so that an unchanged step is never run again. */
-export function stepHash(spec: StepSpec): string {
+export function stepHash(spec: StepSpec<string>): string {
   const { step, format, params, inputs } = spec;
   return createHash('sha256').update(canonicalJson({ step, format, params, inputs })).digest('hex').slice(0, 16);
 }

@@ -8,3 +8,8 @@ export { podTemplates } from './pod-templates.ts';
 export type { PodTemplates } from './pod-templates.ts';
 export { routerConfig } from './router-config.ts';
 export { templateRecord } from './template-record.ts';
+export { jobFiles } from './router-job-pod.ts';
+export type { JobPodInput, RouterJobOptions } from './router-job-pod.ts';
+export { stepObjects, workspaceObject } from './router-jobs.ts';
+export { RouterSpecError, hashOf, identityOf, routerSteps } from './router-steps.ts';
+export type { RouterStep } from './router-steps.ts';

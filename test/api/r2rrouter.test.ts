@@ -79,8 +79,13 @@ const wrong: readonly (readonly [string, string, unknown, readonly RegExp[]])[] 
   ['no data set', datasets, [], [/spec\.source\.pipeline\.datasets/, /at least 1 items/]],
   ['33 data sets', datasets, Array.from({ length: 33 }, () => entry), [/datasets/, /at most 32 items/]],
   ['an unknown data set', datasets, [{ preset: 'gsm8k' }], [/datasets\[0\]\.preset/, /supported values: "aime"/]],
-  ['a data set that is nothing', datasets, [{}], [/datasets\[0\]/, /preset: give either preset, or name and path/]],
-  ['a data set that is both', datasets, [{ ...entry, preset: 'aime' }], [/datasets\[0\]/, /preset: give either preset, or name and path/]],
+  ['a data set that is nothing', datasets, [{}], [/datasets\[0\]/, /preset: give either preset alone, or name and path/]],
+  [
+    'a data set that is both',
+    datasets,
+    [{ ...entry, preset: 'aime' }],
+    [/datasets\[0\]/, /preset: give either preset alone, or name and path/],
+  ],
   ['a data set without a column', datasets, [{ name: 'a', path: '/a' }], [/datasets\[0\]/, /questionField: give exactly one of/]],
   [
     'a data set with two columns',

@@ -38,15 +38,17 @@ function applyPath({ apiVersion, kind, metadata }: Installed | KubeObject, query
 const applyPatch = 'application/apply-patch+yaml';
 
 describe('the install manifest', () => {
-  it('is that of the golden file, with the CRD of crds/ in it', () => {
+  it('is that of the golden file, with the CRDs of crds/ in it', () => {
     const objects = installation();
     assertGolden(
       'install.yaml',
       objects.filter(({ kind }) => kind !== 'CustomResourceDefinition'),
     );
-    const [crd] = objects.filter(({ kind }) => kind === 'CustomResourceDefinition');
-    const checkedIn = parseAllDocuments(readFileSync('crds/r2r.dev_r2rdeployments.yaml', 'utf8'))[0]!.toJSON() as { spec: unknown };
-    assert.deepEqual((crd as unknown as { spec: unknown }).spec, checkedIn.spec);
+    const definitions = objects.filter(({ kind }) => kind === 'CustomResourceDefinition');
+    for (const [index, plural] of ['r2rdeployments', 'r2rrouters'].entries()) {
+      const checkedIn = parseAllDocuments(readFileSync(`crds/r2r.dev_${plural}.yaml`, 'utf8'))[0]!.toJSON() as { spec: unknown };
+      assert.deepEqual((definitions[index] as unknown as { spec: unknown }).spec, checkedIn.spec);
+    }
   });
 
   it('is written by cdk8s synth, with the images of the version in package.json', function () {

@@ -1,0 +1,183 @@
+import { setConditions } from '../../api/conditions.ts';
+import type { ConditionInput } from '../../api/conditions.ts';
+import type { R2RRouter } from '../../api/r2rrouter.ts';
+import { routerReasons } from '../../api/r2rrouter-status.ts';
+import type {
+  R2RRouterStatus,
+  RouterBundleRecord,
+  RouterConditionType,
+  RouterPhase,
+  RouterStepStatus,
+} from '../../api/r2rrouter-status.ts';
+import { gateDecision, percent } from './gate.ts';
+import type { GateDecision } from './gate.ts';
+import type { ObservedJob } from './observation.ts';
+import { isoTime, reasonOf } from './step-state.ts';
+import type { BundleResult } from './termination.ts';
+
+export interface StatusInput {
+  readonly router: R2RRouter;
+  readonly steps: readonly RouterStepStatus[];
+  readonly jobs: readonly ObservedJob[];
+  /** What the bundling step has just said. */
+  readonly bundle: BundleResult | undefined;
+  readonly now: Date;
+}
+
+type Condition = ConditionInput<RouterConditionType>;
+
+/** The status, but for the roll-out to deployments, whose part of it is kept as it is. */
+export function routerStatus(input: StatusInput): R2RRouterStatus {
+  const { router, steps, jobs, now } = input;
+  const { metadata, spec, status: before } = router;
+  const generation = metadata.generation ?? 0;
+  const history = historyOf(input);
+  const done = steps.every(({ state }) => state === 'Done');
+  const [newest] = history;
+  const candidate = done ? newest : undefined;
+  const decision = candidate && gateDecision(spec.gate, candidate, spec.source.checkpoint !== undefined);
+  const offered = offeredBundle(router, history);
+  const current = steps.find(({ state }) => state !== 'Done');
+  const why =
+    current &&
+    reasonOf(
+      current,
+      jobs.find(({ step, hash }) => step === current.name && hash === current.hash),
+    );
+  const begun = steps.some(({ state }) => state === 'Done' || state === 'Running' || state === 'Retrying');
+  const phase = phaseOf(router, current, begun, decision);
+  const counts = steps.find(({ name, state }) => name === 'construct' && state === 'Done')?.counts;
+  return {
+    observedGeneration: generation,
+    conditions: setConditions(
+      before?.conditions,
+      conditions({ phase, current, why, decision, offered, named: spec.rollout.bundle }),
+      generation,
+      now,
+    ),
+    phase,
+    steps: [...steps],
+    ...(counts && {
+      labels: {
+        identical: counts.identical ?? 0,
+        neutral: counts.neutral ?? 0,
+        divergent: counts.divergent ?? 0,
+        unknown: counts.unknown ?? 0,
+        questions: counts.questions ?? 0,
+        rows: counts.rows ?? 0,
+      },
+    }),
+    ...(newest && { candidate: { digest: newest.digest, ...metricsOf(newest) } }),
+    ...(offered && { bundle: { digest: offered.digest, uri: offered.uri, ...metricsOf(offered) } }),
+    ...(history.length > 0 && { history: [...history] }),
+    ...(before?.deployments && { deployments: before.deployments }),
+    summary: {
+      ...(current && { step: current.name }),
+      ...(current?.progress &&
+        current.progress.total > 0 && {
+          progress: `${Math.floor((100 * Math.min(current.progress.done, current.progress.total)) / current.progress.total)}%`,
+        }),
+      ...(newest?.recall !== undefined && { recall: percent(newest.recall) }),
+      ...(newest?.positiveRate !== undefined && { positiveRate: percent(newest.positiveRate) }),
+    },
+  };
+}
+
+/** The bundles, the newest first, each once; the newest one's gate is decided again, because the gate may have changed. */
+function historyOf({ router, steps, bundle, now }: StatusInput): readonly RouterBundleRecord[] {
+  const { spec, status } = router;
+  const before = status?.history ?? [];
+  const hash = steps.find(({ name }) => name === 'bundle')?.hash;
+  const made: RouterBundleRecord | undefined =
+    bundle && hash !== undefined
+      ? {
+          digest: bundle.digest,
+          uri: bundle.uri,
+          hash,
+          ...metricsOf(bundle),
+          ...(bundle.rows !== undefined && { rows: bundle.rows }),
+          ...(bundle.current && { comparedWith: bundle.current }),
+          gate: 'Refused',
+          message: '',
+          madeAt: isoTime(now),
+        }
+      : undefined;
+  // A spec that was changed back: its bundle is the newest again.
+  const again = made ?? before.find((each) => each.hash === hash);
+  const list = again ? [again, ...before.filter(({ digest }) => digest !== again.digest)] : before;
+  const kept = list.filter(({ digest }, index) => index < spec.storage.bundles.keep || digest === spec.rollout.bundle);
+  return kept.map((each, index) => {
+    if (index > 0 || !again) return each;
+    const { passed, message } = gateDecision(spec.gate, each, spec.source.checkpoint !== undefined);
+    return { ...each, gate: passed ? 'Passed' : 'Refused', message };
+  });
+}
+
+/** What deployments are to get: the bundle that is named, else the newest that passed. */
+function offeredBundle({ spec }: R2RRouter, history: readonly RouterBundleRecord[]): RouterBundleRecord | undefined {
+  const { bundle } = spec.rollout;
+  return bundle === undefined ? history.find(({ gate }) => gate === 'Passed') : history.find(({ digest }) => digest === bundle);
+}
+
+function phaseOf(
+  { spec }: R2RRouter,
+  current: RouterStepStatus | undefined,
+  begun: boolean,
+  decision: GateDecision | undefined,
+): RouterPhase {
+  if (current) {
+    if (current.state === 'Failed') return 'Failed';
+    if (spec.jobs.suspend) return 'Suspended';
+    return begun ? 'Running' : 'Pending';
+  }
+  return decision?.passed ? 'Ready' : 'Refused';
+}
+
+interface ConditionsInput {
+  readonly phase: RouterPhase;
+  readonly current: RouterStepStatus | undefined;
+  readonly why: { readonly reason: string; readonly message: string } | undefined;
+  readonly decision: GateDecision | undefined;
+  readonly offered: RouterBundleRecord | undefined;
+  /** rollout.bundle */
+  readonly named: string | undefined;
+}
+
+function conditions({ phase, current, why, decision, offered, named }: ConditionsInput): readonly Condition[] {
+  const noProblem = { reason: routerReasons.noProblem, message: 'nothing stands in the way' };
+  const working = phase === 'Running' || phase === 'Pending';
+  const at = current ? `step ${current.name}: ` : '';
+  const told = why && { reason: why.reason, message: `${at}${why.message}` };
+  const suspended = { reason: routerReasons.suspended, message: 'jobs.suspend is true' };
+  const jobsReady: Condition = current
+    ? { type: 'JobsReady', status: 'False', ...(phase === 'Suspended' ? suspended : (told ?? noProblem)) }
+    : { type: 'JobsReady', status: 'True', reason: routerReasons.done, message: 'every step is done' };
+  const ready: Omit<Condition, 'type'> = offered
+    ? { status: 'True', reason: routerReasons.done, message: `bundle ${offered.digest.slice(0, 12)} is offered` }
+    : named !== undefined
+      ? {
+          status: 'False',
+          reason: routerReasons.noBundle,
+          message: 'rollout.bundle: this bundle is not in status.history; name one that is, or remove it',
+        }
+      : decision && !decision.passed
+        ? { status: 'False', reason: decision.reason, message: decision.message }
+        : { status: 'False', reason: jobsReady.reason, message: jobsReady.message };
+  return [
+    { type: 'Ready', ...ready },
+    { type: 'Reconciling', status: working ? 'True' : 'False', ...(working && told ? told : noProblem) },
+    { type: 'Stalled', status: phase === 'Failed' ? 'True' : 'False', ...(phase === 'Failed' && told ? told : noProblem) },
+    jobsReady,
+    decision
+      ? { type: 'GatePassed', status: decision.passed ? 'True' : 'False', reason: decision.reason, message: decision.message }
+      : { type: 'GatePassed', status: 'Unknown', reason: routerReasons.noBundle, message: 'no bundle of this spec has been made yet' },
+  ];
+}
+
+function metricsOf({ recall, positiveRate, threshold }: Pick<RouterBundleRecord, 'recall' | 'positiveRate' | 'threshold'>) {
+  return {
+    ...(recall !== undefined && { recall }),
+    ...(positiveRate !== undefined && { positiveRate }),
+    ...(threshold !== undefined && { threshold }),
+  };
+}

@@ -1,0 +1,112 @@
+import { claimFolder, claimOf } from '../api/claim.ts';
+import type { JobName } from '../api/r2rrouter-jobs.ts';
+import { jobFolders, workspaceClaimName } from '../api/r2rrouter-names.ts';
+import type { SecretKeyRef } from '../api/r2rrouter-secret.ts';
+import type { R2RRouter } from '../api/r2rrouter.ts';
+import type { JsonObject } from './json.ts';
+import { modelSource } from './model-source.ts';
+import type { ModelSource } from './model-source.ts';
+
+/** What an optional part of the spec adds to a step's container and pod. */
+export interface JobAddition {
+  readonly args: readonly string[];
+  readonly mounts: readonly JsonObject[];
+  readonly volumes: readonly JsonObject[];
+}
+
+/** Claim of the workspace: the one that is given, else the one that is made. */
+export function workspaceClaim({ metadata, spec }: R2RRouter): string {
+  return spec.storage.workspace.claim ?? workspaceClaimName(metadata.name);
+}
+
+/** Claims with data that a step reads, besides models. */
+export function dataSources({ source }: R2RRouter['spec'], step: JobName): readonly ModelSource[] {
+  const addresses =
+    step === 'convert'
+      ? (source.pipeline?.datasets ?? []).flatMap(({ path }) => (path === undefined ? [] : [path]))
+      : step === 'train'
+        ? source.labels
+          ? [source.labels.path]
+          : []
+        : step === 'bundle' && source.checkpoint
+          ? [source.checkpoint.uri]
+          : [];
+  return addresses.filter((address) => claimOf(address) !== undefined).map(modelSource);
+}
+
+/** The hub's token, where a step asks the hub. */
+export function hubToken({ source }: R2RRouter['spec'], step: JobName): JobAddition[] {
+  const token = step === 'convert' ? source.pipeline?.tokenSecretRef : step === 'bundle' ? source.checkpoint?.tokenSecretRef : undefined;
+  return token ? [tokenAddition(token)] : [];
+}
+
+/** The place where bundles are stored, as `--store` of the bundling step and what it needs for it. */
+export function bundleStore(router: R2RRouter): JobAddition {
+  const { metadata, spec } = router;
+  const { claim, s3 } = spec.storage.bundles;
+  if (s3) {
+    const prefix = s3.prefix ?? `${metadata.namespace ?? 'default'}/${metadata.name}`;
+    const credentials = s3.credentialsSecretName;
+    const authorities = s3.caSecretName;
+    const additions = [
+      ...(credentials === undefined
+        ? []
+        : [secretFolder('s3-credentials', jobFolders.s3Credentials, credentials, ['--s3-credentials', jobFolders.s3Credentials])]),
+      ...(authorities === undefined
+        ? []
+        : [secretFolder('s3-authorities', jobFolders.s3Authorities, authorities, ['--s3-ca', `${jobFolders.s3Authorities}/ca.crt`])]),
+    ];
+    return joined([
+      {
+        args: [
+          ...['--store', `s3://${s3.bucket}/${prefix}`],
+          ...(s3.endpoint === undefined ? [] : ['--s3-endpoint', s3.endpoint]),
+          ...(s3.region === undefined ? [] : ['--s3-region', s3.region]),
+        ],
+        mounts: [],
+        volumes: [],
+      },
+      ...additions,
+    ]);
+  }
+  // Routers know the bundle by its claim, which they mount at another folder.
+  if (claim === undefined) {
+    return {
+      args: ['--store', `${jobFolders.workspace}/store`, '--store-uri', `pvc://${workspaceClaim(router)}/store`],
+      mounts: [],
+      volumes: [],
+    };
+  }
+  return {
+    args: ['--store', jobFolders.bundles, '--store-uri', `pvc://${claim}`],
+    mounts: [{ name: 'bundles', mountPath: jobFolders.bundles }],
+    volumes: [{ name: 'bundles', persistentVolumeClaim: { claimName: claim } }],
+  };
+}
+
+/** Where an address of the spec is inside the container. */
+export function pathOf(address: string): string {
+  const claim = claimOf(address);
+  return claim === undefined ? address : claimFolder(claim) + address.slice(`pvc://${claim}`.length);
+}
+
+export function joined(additions: readonly JobAddition[]): JobAddition {
+  return {
+    args: additions.flatMap(({ args }) => args),
+    mounts: additions.flatMap(({ mounts }) => mounts),
+    volumes: additions.flatMap(({ volumes }) => volumes),
+  };
+}
+
+function tokenAddition({ name, key }: SecretKeyRef): JobAddition {
+  return {
+    args: ['--hf-token-file', `${jobFolders.hubToken}/token`],
+    mounts: [{ name: 'hub-token', mountPath: jobFolders.hubToken, readOnly: true }],
+    volumes: [{ name: 'hub-token', secret: { secretName: name, items: [{ key, path: 'token' }], optional: true } }],
+  };
+}
+
+/** Optional for the kubelet: a pod that mounts a missing Secret never starts, and a program can say what it waits for. */
+function secretFolder(name: string, mountPath: string, secretName: string, args: readonly string[]): JobAddition {
+  return { args, mounts: [{ name, mountPath, readOnly: true }], volumes: [{ name, secret: { secretName, optional: true } }] };
+}
