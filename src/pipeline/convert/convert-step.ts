@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { PipelineError } from '../errors.ts';
+import { oncePerRun } from '../once-per-run.ts';
 import { convertParamsSchema, type ConvertParams } from '../params.ts';
 import { makeSpec } from '../run-step.ts';
 import { stepFolderName, stepHash } from '../step-identity.ts';
@@ -60,22 +61,13 @@ interface Questions {
   readonly index: QuestionIndex;
 }
 
-/** Of a run: its index may have thousands of blocks. */
-const opened = new WeakMap<StepWork<ConvertParams>, Promise<Questions>>();
-
-function questionsOf(work: StepWork<ConvertParams>): Promise<Questions> {
-  const found = opened.get(work) ?? openQuestions(work);
-  opened.set(work, found);
-  return found;
-}
-
-/** What the step has of its sources, which are read where that has not been done. */
-async function openQuestions(work: StepWork<ConvertParams>): Promise<Questions> {
+/** What the step has of its sources, which are read where that has not been done. Kept: the index may have thousands of blocks. */
+const questionsOf = oncePerRun(async (work: StepWork<ConvertParams>): Promise<Questions> => {
   const hash = stepHash(makeSpec(convertStep, work.params, {}));
   const folder = join(work.context.workspace.folder, stepFolderName('convert', hash), 'source');
   const store = new QuestionStore(diskFileSystem, folder);
   return { store, index: (await store.index()) ?? (await readSources(work, store)) };
-}
+});
 
 async function readSources({ params, context }: StepWork<ConvertParams>, store: QuestionStore): Promise<QuestionIndex> {
   const { sources: access, log, shard, signal } = context;

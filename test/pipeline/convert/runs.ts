@@ -33,7 +33,9 @@ export async function convert(
 
 async function rowsOf(folder: string, manifest: StepManifest): Promise<readonly QuestionRow[]> {
   const step = new FinishedStep(new Workspace(folder), `${folder}/convert-${manifest.hash}`, manifest);
-  return Array.fromAsync(step.rows('questions', questionsTable));
+  const rows: QuestionRow[] = [];
+  for await (const row of step.rows('questions', questionsTable)) rows.push(row);
+  return rows;
 }
 
 /** Each part of the message matters to whoever reads it. */
