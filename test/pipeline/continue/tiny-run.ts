@@ -112,6 +112,20 @@ export async function runTinyStep(
   return outcome.manifest;
 }
 
+/** Runs the steps one after the other, up to `last`. */
+export async function runTinySteps(
+  params: Readonly<Record<TinyStep, Readonly<Record<string, unknown>>>>,
+  contextOf: (step: TinyStep) => StepContext,
+  last: TinyStep = 'verify',
+): Promise<Manifests> {
+  let done: Manifests = {};
+  for (const step of ['convert', 'respond', 'prefill', 'continue', 'verify'] as const) {
+    done = { ...done, [step]: await runTinyStep(step, params[step], done, contextOf(step)) };
+    if (step === last) break;
+  }
+  return done;
+}
+
 /** All rows of a table of a step that is done. */
 export async function rowsOf<S extends TableSchema>(
   folder: string,
