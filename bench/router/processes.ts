@@ -11,7 +11,7 @@ import type { Order, Report, ServeOptions } from './serve.ts';
 
 const here = import.meta.dirname;
 /** As in the router's image. */
-const routerEnvironment = { ...process.env, GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1' };
+const routerEnvironment = { ...process.env, GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1:glibc.malloc.arena_max=2' };
 const children = new Set<ChildProcess>();
 
 /** Starts an emulated engine. @returns its URL */
