@@ -56,7 +56,8 @@ export function scanAnswer(text: Buffer, { topLogprobs, hiddenStates, maxNewToke
   return value === undefined ? undefined : { value, rows: { top, states } };
 }
 
-function spanOf<Rows>(text: Buffer, name: string, scan: (scanner: NumberScanner) => Rows | undefined): Span<Rows> | undefined {
+/** Reads the list of this name where it lies in the text; undefined when there is none, or none that `scan` knows. */
+export function spanOf<Rows>(text: Buffer, name: string, scan: (scanner: NumberScanner) => Rows | undefined): Span<Rows> | undefined {
   const key = `"${name}":`;
   const at = text.indexOf(key, 0, 'latin1');
   // In JSON these bytes are a key, unless the first belongs to a string: then it is behind a backslash.
@@ -67,7 +68,7 @@ function spanOf<Rows>(text: Buffer, name: string, scan: (scanner: NumberScanner)
 }
 
 /** The value of a text with null in the place of lists of `meta_info`; undefined when it is no JSON, or when the lists are not certainly those. */
-function parseAround(text: Buffer, spans: readonly Span<unknown>[]): unknown {
+export function parseAround(text: Buffer, spans: readonly Span<unknown>[]): unknown {
   const ends = [...spans.map(({ from }) => from), text.length];
   const rest = ends.map((end, index) => text.toString('utf8', spans[index - 1]?.to ?? 0, end)).join('null');
   if (escapedLetter.test(rest)) return undefined;
@@ -110,7 +111,7 @@ function scanTop(scanner: NumberScanner, maxTokens: number, count: number): TopR
     : { tokens, ids: ids.slice(0, tokens * count), logprobs: logprobs.slice(0, tokens * count) };
 }
 
-function scanEntry(scanner: NumberScanner, ids: Int32Array, logprobs: Float64Array, index: number, mayBeNull: boolean): boolean {
+export function scanEntry(scanner: NumberScanner, ids: Int32Array, logprobs: Float64Array, index: number, mayBeNull: boolean): boolean {
   if (!scanner.take(open)) return false;
   if (scanner.number()) logprobs[index] = scanner.value[0] ?? 0;
   else if (mayBeNull && scanner.takeAll(nullText)) logprobs[index] = Number.NEGATIVE_INFINITY;

@@ -1,6 +1,7 @@
 import { EngineError } from './errors.ts';
 import { messageOf } from './exchange.ts';
 import { stateRows, topRows, type StateRows, type TopRows } from './number-rows.ts';
+import { scanPrefill } from './prefill-scanner.ts';
 import type { PrefillBody, PrefilledRow } from './prefill.ts';
 
 /** What a server made of a prefill. */
@@ -31,33 +32,38 @@ export function readPrefill(
 ): PrefilledTokens {
   const malformed = (what: string, cause?: unknown): EngineError =>
     new EngineError('malformed', server.url, `answer to /generate: ${what}`, cause === undefined ? {} : { cause });
-  let value: unknown;
-  try {
-    value = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
-  } catch (cause) {
-    throw malformed(`it is not JSON: ${messageOf(cause)}`, cause);
-  }
+  const { input_ids: ids, logprob_start_len: from, top_logprobs_num: count } = body;
+  const tokens = ids.length - from;
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const scanned = scanPrefill(text, tokens, count);
+  const value = scanned ? scanned.value : parsed(text, malformed);
   const meta = record(record(value)?.['meta_info']);
   if (!meta) throw malformed('meta_info is missing');
   const finish = record(meta['finish_reason']);
   if (finish?.['type'] === 'abort')
     throw new EngineError('aborted', server.url, `the server aborted the request: ${String(finish['message'])}`);
-  const { input_ids: ids, logprob_start_len: from, top_logprobs_num: count } = body;
   if (meta['id'] !== body.rid) throw malformed('meta_info.id is another request');
   if (meta['prompt_tokens'] !== ids.length) throw malformed(`prompt_tokens is ${String(meta['prompt_tokens'])}, sent were ${ids.length}`);
-  const tokens = ids.length - from;
   checkTokens(meta['input_token_logprobs'], ids.slice(from), server.vocabSize, malformed);
   const cached = meta['cached_tokens'];
-  const states = promptStates(meta['hidden_states']);
+  const states = scanned?.states ?? promptStates(meta['hidden_states']);
   if (!states) throw malformed('hidden_states is not one list of states');
   const found = { stateRows: states.tokens, cachedTokens: typeof cached === 'number' ? cached : 0 };
   // A prompt read in several passes has the states of one of them here, and one that was cached after all has too few.
   if (states.tokens < tokens || (typeof cached === 'number' && states.tokens < ids.length - cached)) return found;
   if (typeof cached === 'number' && states.tokens > ids.length - cached)
     throw malformed(`hidden_states has ${states.tokens} rows of ${ids.length - cached} tokens that were read`);
-  const top = distributions(meta, tokens, count);
+  const top = scanned?.top ?? distributions(meta, tokens, count);
   if (!top) throw malformed('input_top_logprobs and output_top_logprobs do not have one entry a token');
   return { ...found, rows: checkedRows(top, states, { from, tokens, count }, malformed) };
+}
+
+function parsed(text: Buffer, malformed: (what: string, cause: unknown) => Error): unknown {
+  try {
+    return JSON.parse(text.toString('utf8'));
+  } catch (cause) {
+    throw malformed(`it is not JSON: ${messageOf(cause)}`, cause);
+  }
 }
 
 function record(value: unknown): Json | undefined {
@@ -104,10 +110,15 @@ function checkedRows(
     if ((top.damaged ?? tokens) <= index || !descends(logprobs))
       throw malformed(`the distribution behind token ${from + index} is damaged`);
     const hidden = states.values.subarray((skipped + index) * states.width, (skipped + index + 1) * states.width);
-    if ((states.damaged ?? states.tokens) <= skipped + index || !hidden.every(Number.isFinite))
+    if ((states.damaged ?? states.tokens) <= skipped + index || !areFinite(hidden))
       throw malformed(`the state of token ${from + index} is damaged`);
     return { top: { ids, logprobs }, hidden };
   });
+}
+
+function areFinite(values: Float32Array): boolean {
+  for (const value of values) if (!Number.isFinite(value)) return false;
+  return true;
 }
 
 function descends(logprobs: Float64Array): boolean {
