@@ -50,6 +50,11 @@ export function workspaceClaimName(router: string): string {
   return `${router}-workspace`;
 }
 
+/** NetworkPolicy of the pods of a router's Jobs. */
+export function jobsPolicyName(router: string): string {
+  return `${router}-jobs`;
+}
+
 /** Labels that select the Jobs and pods of a router. */
 export function routerSelectorLabels(router: string): Record<string, string> {
   return { [labelKeys.name]: 'r2r', [labelKeys.instance]: router, [labelKeys.component]: 'router-job' };

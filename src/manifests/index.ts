@@ -10,6 +10,6 @@ export { routerConfig } from './router-config.ts';
 export { templateRecord } from './template-record.ts';
 export { jobFiles } from './router-job-pod.ts';
 export type { JobPodInput, RouterJobOptions } from './router-job-pod.ts';
-export { stepObjects, workspaceObject } from './router-jobs.ts';
-export { RouterSpecError, hashOf, identityOf, routerSteps } from './router-steps.ts';
+export { jobsNetworkPolicy, stepObjects, workspaceObject } from './router-jobs.ts';
+export { RouterSpecError, hashOf, identityOf, routerSteps, stepInputs } from './router-steps.ts';
 export type { RouterStep } from './router-steps.ts';

@@ -39,7 +39,7 @@ const foldersOf: Readonly<Record<JobName, Readonly<Partial<Record<'slm' | 'llm' 
   convert: {},
   respond: { slm: 'slm', llm: 'llm' },
   prefill: { slm: 'slm' },
-  continue: { slm: 'slm', llm: 'continuation' },
+  continue: { llm: 'continuation' },
   verify: { verifier: 'verifier' },
   construct: {},
   train: { slm: 'slm' },
@@ -127,6 +127,7 @@ function stepProgram({ router, identity, current }: JobPodInput, further: readon
   const { spec } = router;
   const asked = engineOf[step];
   const model = asked && modelOf(spec, asked.model);
+  const labels = step === 'bundle' ? labelFolder(router, identity) : undefined;
   const settings: { readonly shards?: number; readonly concurrency?: number; readonly deadlineSeconds?: number | undefined } =
     spec.jobs.steps[step];
   return {
@@ -142,6 +143,7 @@ function stepProgram({ router, identity, current }: JobPodInput, further: readon
       ]),
       ...(settings.shards !== undefined && settings.shards > 1 ? ['--shards', String(settings.shards)] : []),
       ...(settings.concurrency === undefined ? [] : ['--concurrency', String(settings.concurrency)]),
+      ...(labels === undefined ? [] : ['--data', labels]),
       ...(current === undefined ? [] : ['--compare', current, '--min-recall', String(spec.gate.minRecall)]),
       ...further,
       ...['--status-port', String(jobPorts.status), '--termination-log', '/dev/termination-log'],
@@ -160,16 +162,13 @@ const trainerEnv = {
 function trainerProgram({ router, identity }: JobPodInput, gpus: number, options: RouterJobOptions): JsonObject {
   const { spec } = router;
   const { config, settings } = identity.params as TrainerSettings;
-  const labels = spec.source.labels;
-  const construct = identity.inputs.construct;
-  const data = labels ? pathOf(labels.path) : `${jobFolders.workspace}/${stepFolderName('construct', construct?.hash ?? '')}/data`;
   return {
     image: spec.training.image ?? options.trainerImage,
     command:
       gpus > 1 ? ['torchrun', '--standalone', '--nproc-per-node', String(gpus), '-m', 'r2r_trainer'] : ['python3', '-m', 'r2r_trainer'],
     args: [
       ...(Object.keys(config).length > 0 ? ['--config', `${jobFolders.files}/${jobFiles.training}`] : []),
-      ...['--data', data, '--out', `${jobFolders.workspace}/${stepFolderName('train', stepHash(identity))}`],
+      ...['--data', labelFolder(router, identity) ?? '', '--out', `${jobFolders.workspace}/${stepFolderName('train', stepHash(identity))}`],
       ...['--slm', modelSource(modelOf(spec, 'slm').server.model).path, '--device', gpus > 0 ? 'cuda' : 'cpu'],
       ...Object.entries(settings).flatMap(([key, value]) => [
         '--set',
@@ -177,6 +176,12 @@ function trainerProgram({ router, identity }: JobPodInput, gpus: number, options
       ]),
     ],
   };
+}
+
+/** Where the label set is, for the steps that read it. */
+function labelFolder({ spec }: R2RRouter, { inputs }: StepSpec<JobName>): string | undefined {
+  if (spec.source.labels) return pathOf(spec.source.labels.path);
+  return inputs.construct && `${jobFolders.workspace}/${stepFolderName('construct', inputs.construct.hash)}/data`;
 }
 
 function trainingGpus({ spec }: R2RRouter): number {

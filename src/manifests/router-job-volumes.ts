@@ -21,16 +21,9 @@ export function workspaceClaim({ metadata, spec }: R2RRouter): string {
 
 /** Claims with data that a step reads, besides models. */
 export function dataSources({ source }: R2RRouter['spec'], step: JobName): readonly ModelSource[] {
-  const addresses =
-    step === 'convert'
-      ? (source.pipeline?.datasets ?? []).flatMap(({ path }) => (path === undefined ? [] : [path]))
-      : step === 'train'
-        ? source.labels
-          ? [source.labels.path]
-          : []
-        : step === 'bundle' && source.checkpoint
-          ? [source.checkpoint.uri]
-          : [];
+  const address = step === 'train' ? source.labels?.path : step === 'bundle' ? (source.checkpoint?.uri ?? source.labels?.path) : undefined;
+  const datasets = step === 'convert' ? (source.pipeline?.datasets ?? []) : [];
+  const addresses = [address, ...datasets.map(({ path }) => path)].filter((each) => each !== undefined);
   return addresses.filter((address) => claimOf(address) !== undefined).map(modelSource);
 }
 

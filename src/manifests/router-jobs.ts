@@ -1,12 +1,23 @@
 import { canonicalJson } from '../api/canonical-json.ts';
 import { labels } from '../api/names.ts';
 import type { JobName } from '../api/r2rrouter-jobs.ts';
-import { jobContainers, jobName, routerAnnotationKeys, routerLabelKeys, stepLabels, workspaceClaimName } from '../api/r2rrouter-names.ts';
+import {
+  jobContainers,
+  jobName,
+  jobPorts,
+  jobsPolicyName,
+  routerAnnotationKeys,
+  routerLabelKeys,
+  routerSelectorLabels,
+  stepLabels,
+  workspaceClaimName,
+} from '../api/r2rrouter-names.ts';
 import { routerOwnerReference } from '../api/r2rrouter.ts';
 import type { R2RRouter } from '../api/r2rrouter.ts';
 import { stepHash } from '../api/step-identity.ts';
 import type { StepSpec } from '../api/step-identity.ts';
 import type { JsonObject, KubeObject } from './json.ts';
+import { operatorLabels } from './options.ts';
 import { jobFiles, jobPod } from './router-job-pod.ts';
 import type { JobPodInput, RouterJobOptions } from './router-job-pod.ts';
 import type { TrainerSettings } from './router-trainer-settings.ts';
@@ -38,6 +49,34 @@ export function workspaceObject(router: R2RRouter): KubeObject | undefined {
       accessModes: [accessMode],
       resources: { requests: { storage: size } },
       ...(storageClassName !== undefined && { storageClassName }),
+    },
+  };
+}
+
+/**
+ * Who may connect to the pods of a router's Jobs: the operator, for their progress. Their model servers are for the pod itself, which a
+ * policy never keeps from itself. Applied before the first Job.
+ */
+export function jobsNetworkPolicy(router: R2RRouter, { operatorNamespace }: RouterJobOptions): KubeObject {
+  const { name, namespace = 'default' } = router.metadata;
+  return {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: { name: jobsPolicyName(name), namespace, labels: labels(name), ownerReferences: [{ ...routerOwnerReference(router) }] },
+    spec: {
+      podSelector: { matchLabels: routerSelectorLabels(name) },
+      policyTypes: ['Ingress'],
+      ingress: [
+        {
+          from: [
+            {
+              namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': operatorNamespace } },
+              podSelector: { matchLabels: { ...operatorLabels } },
+            },
+          ],
+          ports: [{ protocol: 'TCP', port: jobPorts.status }],
+        },
+      ],
     },
   };
 }

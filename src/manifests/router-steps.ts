@@ -30,8 +30,8 @@ export const stepInputs: Readonly<Record<StepName, readonly StepName[]>> = {
   respond: ['convert'],
   prefill: ['respond'],
   continue: ['respond', 'prefill'],
-  verify: ['respond', 'continue'],
-  construct: ['respond', 'prefill', 'continue', 'verify'],
+  verify: ['convert', 'continue'],
+  construct: ['respond', 'prefill', 'verify'],
 };
 
 /** Versions of what training and bundles mean, as `stepFormats`. */
@@ -50,10 +50,11 @@ export function routerSteps(spec: R2RRouterSpec, repetitions = 0): readonly Rout
   const slm = modelName(modelOf(spec, 'slm'));
   if (checkpoint) return [{ name: 'bundle', format: bundleFormat, params: { slm, checkpoint: { uri: checkpoint.uri } }, inputs: [] }];
   const training = { ...trainerSettings(spec.training), slm };
-  const bundle: RouterStep = { name: 'bundle', format: bundleFormat, params: { slm }, inputs: ['train'] };
+  // The label set is read for its test rows.
+  const bundle = (...inputs: readonly JobName[]): RouterStep => ({ name: 'bundle', format: bundleFormat, params: { slm }, inputs });
   if (labels) {
     const params = { ...training, labels: { path: labels.path, generation: labels.generation } };
-    return [{ name: 'train', format: trainFormat, params, inputs: [] }, bundle];
+    return [{ name: 'train', format: trainFormat, params, inputs: [] }, bundle('train')];
   }
   if (!pipeline) throw new RouterSpecError('spec.source: names no checkpoint, labels or pipeline; install the CRD of this version');
   const params = pipelineParams(spec, pipeline, repetitions);
@@ -65,7 +66,7 @@ export function routerSteps(spec: R2RRouterSpec, repetitions = 0): readonly Rout
       inputs,
     })),
     { name: 'train', format: trainFormat, params: training, inputs: ['construct'] },
-    bundle,
+    bundle('construct', 'train'),
   ];
 }
 

@@ -122,6 +122,20 @@ describe('the Jobs of an R2RRouter', () => {
     assert.equal(jobOf(render(qwen), 'convert').spec.template.spec.affinity, undefined);
   });
 
+  it('have pods that only the operator reaches, at their progress', () => {
+    const policy = render(tiny).find(({ kind }) => kind === 'NetworkPolicy') as unknown as {
+      spec: { podSelector: { matchLabels: Record<string, string> }; ingress: { ports: { port: number }[]; from: object[] }[] };
+    };
+    for (const step of jobNames) {
+      const { labels: own } = jobOf(render(tiny), step).spec.template.metadata;
+      for (const [key, value] of Object.entries(policy.spec.podSelector.matchLabels)) assert.equal(own[key], value);
+    }
+    assert.deepEqual(
+      policy.spec.ingress.map(({ ports, from }) => [ports.map(({ port }) => port), from.length]),
+      [[[9090], 1]],
+    );
+  });
+
   it('tell the trainer what the spec says, and only that', () => {
     const { args, command } = stepOf(tiny, 'train');
     const set = args.flatMap((each, index) => (each === '--set' ? [args[index + 1]] : []));
@@ -171,6 +185,7 @@ describe('the Jobs of an R2RRouter', () => {
     const plurals: Readonly<Record<string, string>> = {
       ConfigMap: '/api/v1/namespaces/NAMESPACE/configmaps',
       PersistentVolumeClaim: '/api/v1/namespaces/NAMESPACE/persistentvolumeclaims',
+      NetworkPolicy: '/apis/networking.k8s.io/v1/namespaces/NAMESPACE/networkpolicies',
       Job: '/apis/batch/v1/namespaces/NAMESPACE/jobs',
     };
     const path = (kind: string) => plurals[kind]!.replace('NAMESPACE', namespace);

@@ -2,7 +2,7 @@ import type { JobName } from '../../src/api/r2rrouter-jobs.ts';
 import type { R2RRouter } from '../../src/api/r2rrouter.ts';
 import { stepHash } from '../../src/api/step-identity.ts';
 import type { StepInput } from '../../src/api/step-identity.ts';
-import { identityOf, routerSteps, stepObjects, workspaceObject } from '../../src/manifests/index.ts';
+import { identityOf, jobsNetworkPolicy, routerSteps, stepObjects, workspaceObject } from '../../src/manifests/index.ts';
 import type { KubeObject, RouterJobOptions } from '../../src/manifests/index.ts';
 import { options } from './rendering.ts';
 import type { Workload } from './rendering.ts';
@@ -13,7 +13,7 @@ export const jobOptions: RouterJobOptions = { ...options, trainerImage: 'registr
 export function renderRouter(router: R2RRouter): readonly KubeObject[] {
   const results = new Map<JobName, StepInput>();
   const workspace = workspaceObject(router);
-  const objects: KubeObject[] = workspace ? [workspace] : [];
+  const objects: KubeObject[] = [...(workspace ? [workspace] : []), jobsNetworkPolicy(router, jobOptions)];
   for (const step of routerSteps(router.spec)) {
     const identity = identityOf(step, results);
     if (!identity) throw new Error(`${step.name} comes before what it reads`);

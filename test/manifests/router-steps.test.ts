@@ -7,10 +7,17 @@ import {
   respondParamsSchema,
   verifyParamsSchema,
 } from '../../src/pipeline/params.ts';
+import { constructStep } from '../../src/pipeline/construct/construct-step.ts';
+import { continueStep } from '../../src/pipeline/continue/continue-step.ts';
+import { convertStep } from '../../src/pipeline/convert/convert-step.ts';
+import { prefillStep } from '../../src/pipeline/prefill/prefill-step.ts';
+import { respondStep } from '../../src/pipeline/respond/respond-step.ts';
+import { verifyStep } from '../../src/pipeline/verify/verify-step.ts';
 import type { JobName } from '../../src/api/r2rrouter-jobs.ts';
 import type { R2RRouterSpecInput } from '../../src/api/r2rrouter.ts';
+import { stepFormats } from '../../src/api/step-identity.ts';
 import type { StepInput } from '../../src/api/step-identity.ts';
-import { hashOf, routerSteps } from '../../src/manifests/index.ts';
+import { hashOf, routerSteps, stepInputs } from '../../src/manifests/index.ts';
 import { set } from '../api/deployments.ts';
 import { storedRouter } from '../api/routers.ts';
 
@@ -63,6 +70,12 @@ describe('the steps of an R2RRouter', () => {
         const entries = (parsed as { datasets: unknown[] }).datasets;
         assert.deepEqual(entries, params.datasets);
       } else assert.deepEqual(parsed, params);
+    });
+  }
+
+  for (const { name, format, inputs } of [convertStep, respondStep, prefillStep, continueStep, verifyStep, constructStep]) {
+    it(`know ${name} by the format and the inputs that its program has`, () => {
+      assert.deepEqual([stepFormats[name], stepInputs[name]], [format, inputs]);
     });
   }
 

@@ -82,7 +82,7 @@ function endings(pods: readonly Live<Pod>[]): readonly Ending[] {
   return pods
     .flatMap((pod) => pod.status?.containerStatuses?.filter(({ name }) => name === jobContainers.step) ?? [])
     .flatMap(({ state }) =>
-      state?.terminated ? [{ message: state.terminated.message, atMs: Date.parse(String(state.terminated.finishedAt ?? '')) || 0 }] : [],
+      state?.terminated ? [{ message: state.terminated.message, atMs: Date.parse(state.terminated.finishedAt ?? '') || 0 }] : [],
     )
     .sort((a, b) => a.atMs - b.atMs);
 }
@@ -91,6 +91,6 @@ function waitingSince(pod: Live<Pod>): number | undefined {
   if (pod.metadata.deletionTimestamp !== undefined || pod.status?.phase !== 'Pending') return undefined;
   const scheduled = pod.status.conditions?.find(({ type }) => type === 'PodScheduled');
   if (scheduled?.status !== 'False') return undefined;
-  const since = Date.parse(String(scheduled.lastTransitionTime ?? pod.metadata.creationTimestamp ?? ''));
+  const since = Date.parse(scheduled.lastTransitionTime ?? pod.metadata.creationTimestamp ?? '');
   return Number.isNaN(since) ? undefined : since;
 }

@@ -137,7 +137,7 @@ export function reasonOf(
 ): { readonly reason: string; readonly message: string } {
   if (failure && (state === 'Failed' || state === 'Retrying')) return { reason: camelCase(failure.code), message: failure.message };
   const words = job?.running ? undefined : job?.messages.findLast((each) => !each.ok);
-  if (words && !words.ok) return { reason: camelCase(words.code), message: words.message };
+  if (words) return { reason: camelCase(words.code), message: words.message };
   if (job?.suspended) return { reason: routerReasons.queued, message: 'Kueue has not admitted the Job yet' };
   if (job?.problem) return job.problem;
   return { reason: routerReasons.running, message: state === 'Running' ? 'the Job runs' : 'the Job is being started' };

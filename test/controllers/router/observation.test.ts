@@ -29,7 +29,7 @@ function jobWith(status: object, spec: object = { completions: 2 }): Live<Job> {
 
 function podWith(phase: string, more: object = {}): Live<Pod> {
   const metadata = { name: 'p', namespace: 'models', uid: 'p', resourceVersion: '1' };
-  return { apiVersion: 'v1', kind: 'Pod', metadata, status: { phase, ...more } } as unknown as Live<Pod>;
+  return { apiVersion: 'v1', kind: 'Pod', metadata, status: { phase, ...more } };
 }
 
 const ended = (message: string, exitCode: number, finishedAt: string) => ({
