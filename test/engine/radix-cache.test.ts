@@ -34,6 +34,23 @@ describe('prefix cache', () => {
     assert.equal(cache.evictable, 2);
   });
 
+  it('keeps sequences of different keys apart, and evicts the oldest of all of them', () => {
+    const freed: number[] = [];
+    const cache = new RadixCache((slots) => freed.push(...slots));
+    assert.equal(cache.insert(ids(1, 2), ids(0, 1), 'a'), 0);
+    assert.equal(cache.insert(ids(1, 2, 3), ids(2, 3, 4), 'b'), 0);
+    assert.deepEqual([...cache.match(ids(1, 2, 3)).slots], []);
+    assert.deepEqual([...cache.match(ids(1, 2, 3), 'a').slots], [0, 1]);
+    assert.deepEqual([...cache.match(ids(1, 2, 3), 'b').slots], [2, 3, 4]);
+    assert.equal(cache.size, 5);
+    assert.equal(cache.evict(1), 2);
+    assert.deepEqual(freed, [0, 1]);
+    assert.equal(cache.insert(ids(1), ids(0), 'a'), 0);
+    cache.clear();
+    assert.equal(cache.size, 0);
+    assert.deepEqual([...cache.match(ids(1, 2, 3), 'b').slots], []);
+  });
+
   it('keeps a lock when the locked edge is split', () => {
     const cache = new RadixCache(() => undefined);
     cache.insert(ids(1, 2, 3), ids(0, 1, 2));

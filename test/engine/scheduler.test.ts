@@ -205,6 +205,31 @@ describe('scheduler', function () {
     for (const [index, value] of again!.promptLogprobs!.logprobs.slice(1).entries()) assert.ok(Math.abs(value! - decoded[index]!) < 0.05);
   });
 
+  it('gives rows of a prompt in segments that equal those of the whole, when all of them have a key of their own', async () => {
+    const prompt = Array.from({ length: 30 }, (_, at) => (at * 11 + 3) % 90);
+    const logprobs = { startLength: 0, topCount: 3, tokenIds: [] };
+    const scheduler = make();
+    const states = async (rid: string, from: number, to: number, cacheKey: string, chosen = scheduler) => {
+      const segment = { logprobs: { ...logprobs, startLength: from }, hiddenStates: true, cacheKey };
+      chosen.add(request(rid, prompt.slice(0, to), { ...segment, sampling: { ...greedy, maxNewTokens: 1 } }));
+      const [output] = (await finish(chosen)).get(rid)!;
+      return { cached: output!.cachedTokens, states: output!.hiddenStates[0]!, top: output!.promptLogprobs!.top };
+    };
+    const segments = [await states('first', 0, 12, 'a'), await states('second', 12, 24, 'a'), await states('third', 24, 30, 'a')];
+    assert.deepEqual(
+      segments.map(({ cached, states: rows, top }) => [cached, rows.length / runner.hiddenSize, top.length, top[0]]),
+      [
+        [0, 12, 12, null],
+        [12, 12, 12, null],
+        [24, 6, 6, null],
+      ],
+    );
+    assert.equal((await states('other', 12, 24, 'b')).cached, 0);
+    const { states: whole } = await states('whole', 0, 30, 'c', make());
+    const joined = segments.flatMap(({ states: rows }) => [...rows]);
+    for (const [index, value] of joined.entries()) assert.ok(Math.abs(value - whole[index]!) < 0.05, `${value} ${whole[index]!}`);
+  });
+
   it('gives hidden states of the last prefill chunk only', async () => {
     const scheduler = make({ chunkedPrefillSize: 4 });
     scheduler.add(
