@@ -1,6 +1,7 @@
 import type { ChatMessage, Tokenizer } from '../../model/tokenizer.ts';
 import { PipelineError } from '../errors.ts';
 import type { JsonValue } from '../step-identity.ts';
+import { lineEncoder } from './line-encoder.ts';
 import type { Comparison } from './prompt.ts';
 
 export interface FittingOptions {
@@ -34,9 +35,10 @@ export function fittingPrompt(
   options: FittingOptions,
 ): FittingPrompt | undefined {
   const { tokenizer, contextLength, maxNewTokens } = options;
+  const encodeText = lineEncoder(tokenizer);
   const encode = (shown: Comparison): number[] | undefined => {
     const messages = messagesOf(shown);
-    return messages && tokenizer.encode(render(messages, options));
+    return messages && encodeText(render(messages, options));
   };
   const whole = encode(comparison);
   if (!whole) return undefined;

@@ -18,6 +18,16 @@ const judgementSchema = z.object({
 });
 type Judgement = z.infer<typeof judgementSchema>;
 
+const comparedColumns = [
+  'data_id',
+  'token_id',
+  'common_context',
+  'small_diverge_text',
+  'reference_diverge_text',
+  'pred_small_text',
+  'real_text',
+] as const;
+
 type Compared = Pick<ContinuationRow, 'data_id' | 'token_id'> & Comparison;
 
 /** Whether the two ways on from a token differ in meaning, as the verifier judges it. */
@@ -93,14 +103,26 @@ async function readComparisons(
   const questions = params.prompt === 'plain' ? await readQuestions(inputs, range) : new Map<number, string>();
   const source: StepReader = inputs.of('continue');
   const areMarked = source.manifest.params['skipStressDivergentToken'] !== true;
-  const groups = new Map<number, Compared[]>();
-  for await (const row of source.rows('continuations', continuationsTable, range)) {
-    const compared = { ...row, areMarked, question: questions.get(row.data_id) ?? '' };
-    const known = groups.get(row.data_id);
-    if (known) known.push(compared);
-    else groups.set(row.data_id, [compared]);
+  const groups: (readonly Compared[])[] = [];
+  let group: Compared[] = [];
+  for await (const row of source.rows('continuations', continuationsTable, { ...range, columns: comparedColumns })) {
+    if (group[0] && group[0].data_id !== row.data_id) {
+      groups.push(withOneContext(group));
+      group = [];
+    }
+    group.push({ ...row, areMarked, question: questions.get(row.data_id) ?? '' });
   }
-  return [...groups.values()];
+  if (group.length > 0) groups.push(withOneContext(group));
+  return groups;
+}
+
+/** Contexts of a question begin alike: they become parts of the longest, since all of a long response's together are its square. */
+function withOneContext(group: readonly Compared[]): readonly Compared[] {
+  const longest = group.reduce((best, { common_context: context }) => (context.length > best.length ? context : best), '');
+  return group.map((each) => {
+    const { common_context: context } = each;
+    return longest.startsWith(context) ? { ...each, common_context: longest.slice(0, context.length) } : each;
+  });
 }
 
 async function readQuestions(

@@ -166,7 +166,10 @@ describe('respond, continue and verify', function () {
       const running = runTinyStep(step, params[step], done, tinyContext(copy, { ...engines, [role]: leaving }, { tuning }));
       await assert.rejects(running, { code: 'PIPELINE_ENGINE', step, shard: 0, field: `engines.${role}`, retryable: true });
       let again = 0;
-      const counting = behind(engines[role], () => Promise.resolve(void again++));
+      const counting = behind(engines[role], async () => {
+        again++;
+        await Promise.resolve();
+      });
       const context = tinyContext(copy, { ...engines, [role]: counting });
       await runTinyStep(step, params[step], done, context);
       sameAsWhole(copy, step);
@@ -215,6 +218,30 @@ describe('respond, continue and verify', function () {
     }
     assert.ok(kills > 2, `${kills} kills`);
     for (const step of ['respond', 'continue', 'verify'] as const) sameAsWhole(copy, step);
+  });
+
+  it('continue with many requests in flight, most of whose prompts the engine has read already', async () => {
+    const copy = workspaceBefore('continue', 'cache');
+    const { client } = engines.llm;
+    assert.equal((await fetch(`${client.url}/flush_cache`, { method: 'POST' })).status, 200);
+    let [inFlight, most, cached, read, calls] = [0, 0, 0, 0, 0];
+    const generate: SglangClient['generate'] = async (call, signal) => {
+      most = Math.max(most, ++inFlight);
+      const answer = await client.generate(call, signal);
+      inFlight--;
+      calls++;
+      cached += answer.cachedTokens;
+      read += call.ids.length - answer.cachedTokens;
+      return answer;
+    };
+    const watched = { generate, contextLength: () => client.contextLength() } as unknown as SglangClient;
+    await runTinyStep('continue', params.continue, done, tinyContext(copy, { ...engines, llm: { ...engines.llm, client: watched } }));
+    assert.ok(most >= 8 && most <= defaultTuning.concurrency, `${most} in flight`);
+    const longest = new Map<number, number>();
+    for (const row of await rowsOf(whole, done.continue!, 'continuations', continuationsTable)) longest.set(row.data_id, row.token_id + 1);
+    // once the longest prompt of each question, and of each call its last tokens
+    const least = [...longest.values()].reduce((sum, tokens) => sum + tokens, 0);
+    assert.ok(read < least + 2 * calls, `${read} tokens of the prompts were read, ${cached} found, at least ${least} had to be read`);
   });
 
   it('in shards leave the same bytes', async () => {
@@ -275,7 +302,10 @@ describe('respond, continue and verify', function () {
     const copy = workspaceBefore('verify', 'nonsense');
     const asVerifier: StepEngine = { ...engines.llm, role: 'verifier' };
     const asked: number[] = [];
-    const counted = behind(asVerifier, () => Promise.resolve(void asked.push(1)));
+    const counted = behind(asVerifier, async () => {
+      asked.push(1);
+      await Promise.resolve();
+    });
     const running = runTinyStep('verify', params.verify, done, tinyContext(copy, { verifier: counted }));
     await assert.rejects(running, {
       code: 'PIPELINE_VERIFIER',

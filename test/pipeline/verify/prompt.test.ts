@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { loadTokenizer } from '../../../src/model/tokenizer-folder.ts';
 import type { Tokenizer } from '../../../src/model/tokenizer.ts';
 import { partedTexts } from '../../../src/pipeline/token-marks.ts';
 import { fittingPrompt } from '../../../src/pipeline/verify/fitting-prompt.ts';
+import { lineEncoder } from '../../../src/pipeline/verify/line-encoder.ts';
 import { makeMessages, type Comparison } from '../../../src/pipeline/verify/prompt.ts';
 import { checkPart, checkUnknownShare } from '../../../src/pipeline/verify/unknown-share.ts';
 import { parseVerdict } from '../../../src/pipeline/verify/verdict.ts';
@@ -106,6 +108,21 @@ describe('a prompt that the verifier has no room for', () => {
     assert.ok(prompt?.isShortened && prompt.ids.length <= 384 && prompt.ids.length > 350);
     assert.match(tokenizer.decode(prompt.ids), /Shared: ….*So the last\.\nSo 32\nA: \* 3/s);
     assert.equal(fit(comparison, 400)?.isShortened, false);
+  });
+
+  it('has the tokens that the tokenizer gives, line by line or not', () => {
+    const encode = lineEncoder(tokenizer);
+    const piece = fc.constantFrom('\n', '\n\n', ' ', 'So ', '32', '.', '<think>', '<|im_end|>', '\u00e9', '\t', '\r\n', 'x');
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 30 }), (pieces) =>
+        assert.deepEqual(encode(pieces.join('')), tokenizer.encode(pieces.join(''))),
+      ),
+    );
+  });
+
+  it('of a tokenizer that begins texts in its own way is left to it', () => {
+    const marking: Tokenizer = { ...tokenizer, encode: (text) => [7, ...tokenizer.encode(text)] };
+    assert.deepEqual(lineEncoder(marking)('So\nhe'), marking.encode('So\nhe'));
   });
 
   it('is not asked when nothing fits', () => assert.equal(fit(comparison, 40), undefined));
