@@ -212,12 +212,16 @@ describe('respond, continue and verify', function () {
         child.kill('SIGKILL');
       }
       const [code] = (await exit) as [number | null];
-      if (code === 0) break;
-      assert.equal(code, null);
-      kills++;
+      if (code === null) {
+        kills++;
+        continue;
+      }
+      assert.equal(code, 0);
+      for (const step of ['respond', 'continue', 'verify'] as const) sameAsWhole(copy, step);
+      if (kills >= 8) break;
+      // it was faster than the kill: once more from the beginning
+      rmSync(copy, { recursive: true });
     }
-    assert.ok(kills > 2, `${kills} kills`);
-    for (const step of ['respond', 'continue', 'verify'] as const) sameAsWhole(copy, step);
   });
 
   it('continue with many requests in flight, most of whose prompts the engine has read already', async () => {
