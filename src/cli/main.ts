@@ -8,6 +8,10 @@ const r2r = choice('r2r', 'program', {
     about: "the token router beside an SLM server: OpenAI's API in front; `import` and `inspect` make and check its bundles",
     load: async () => (await import('./router-commands.ts')).routerProgram,
   },
+  pipeline: {
+    about: 'from questions to a label set that a router network is trained on',
+    load: async () => (await import('./pipeline.ts')).pipeline,
+  },
   engine: { about: "a CPU model server that speaks SGLang's native API", load: async () => (await import('./engine.ts')).engine },
 });
 

@@ -1,0 +1,21 @@
+import { choice, type Program } from './programs.ts';
+
+/** `r2r pipeline <command>`: from questions to a label set. */
+export const pipeline: Program = choice('r2r pipeline', 'command', {
+  run: {
+    about: 'runs one step, or one shard of it, as a Job does',
+    load: async () => (await import('./pipeline-run.ts')).pipelineRun,
+  },
+  all: {
+    about: 'runs the steps one after the other, in this process',
+    load: async () => (await import('./pipeline-all.ts')).pipelineAll,
+  },
+  show: {
+    about: 'lists the steps of a workspace',
+    load: async () => (await import('./pipeline-show.ts')).pipelineShow,
+  },
+  examples: {
+    about: "prints a label set's distribution and examples of each class",
+    load: async () => (await import('./pipeline-examples.ts')).pipelineExamples,
+  },
+});
