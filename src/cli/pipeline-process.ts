@@ -20,7 +20,7 @@ export interface StepProcess {
   readonly signal: AbortSignal;
   readonly engines: Readonly<Partial<Record<EngineRole, StepEngine>>>;
   /** Progress of the step that begins now; log and status server tell of it from here on. */
-  begin(): Progress;
+  readonly begin: () => Progress;
 }
 
 export interface ProcessOptions {
