@@ -23,7 +23,8 @@ ${runFlagsUsage}
 
 Exits with 0 when this shard is done, 1 when running it again may help, 2 for a wrong command line, 3 when a person is needed.`;
 
-const flags = {
+/** Also what the Jobs of a router are held against. */
+export const pipelineRunFlags = {
   ...runFlags,
   spec: { type: 'string' },
   'shard-index': { type: 'string' },
@@ -41,7 +42,7 @@ const specSchema: z.ZodType<StepSpec> = z.strictObject({
 /** `r2r pipeline run` */
 export function pipelineRun(argv: readonly string[]): Promise<void> {
   return runProcessOfSteps({ name: 'r2r pipeline run', argv, logTo: 1 }, async () => {
-    const { values } = parsed(() => parseArgs({ args: [...argv], options: flags }));
+    const { values } = parsed(() => parseArgs({ args: [...argv], options: pipelineRunFlags }));
     if (values.help) {
       console.log(usage);
       return undefined;
