@@ -1,13 +1,10 @@
 import type { ExpectedAnswer, ReadRows } from './answer.ts';
 import type { StateRows, TopRows } from './number-rows.ts';
-import { NumberScanner } from './number-scanner.ts';
+import { close, comma, NumberScanner, open } from './number-scanner.ts';
 
-const comma = 0x2c;
-const open = 0x5b;
-const close = 0x5d;
 const openBrace = 0x7b;
-const closeBrace = 0x7d;
-const openTwice = Buffer.from('[[');
+export const closeBrace = 0x7d;
+export const openTwice = Buffer.from('[[');
 const nullText = Buffer.from('null');
 const entryEnd = Buffer.from(',null]');
 /** The fewest bytes of an entry: `[0,0,null],` without its comma. */
@@ -96,13 +93,7 @@ function scanTop(scanner: NumberScanner, maxTokens: number, count: number): TopR
   let tokens = 0;
   if (!scanner.take(open)) return undefined;
   do {
-    if (tokens === capacity || !scanner.take(open)) return undefined;
-    const from = tokens * count;
-    for (let index = from; index < from + count; index++) {
-      if (index > from && !scanner.take(comma)) return undefined;
-      if (!scanEntry(scanner, ids, logprobs, index, index > from)) return undefined;
-    }
-    if (!scanner.take(close)) return undefined;
+    if (tokens === capacity || !scanDistribution(scanner, { ids, logprobs }, tokens, count)) return undefined;
     tokens++;
   } while (scanner.take(comma));
   if (!scanner.take(close)) return undefined;
@@ -111,7 +102,23 @@ function scanTop(scanner: NumberScanner, maxTokens: number, count: number): TopR
     : { tokens, ids: ids.slice(0, tokens * count), logprobs: logprobs.slice(0, tokens * count) };
 }
 
-export function scanEntry(scanner: NumberScanner, ids: Int32Array, logprobs: Float64Array, index: number, mayBeNull: boolean): boolean {
+/** `[[logprob,id,null],…]`: so many entries, of the token with this number. */
+export function scanDistribution(
+  scanner: NumberScanner,
+  { ids, logprobs }: Pick<TopRows, 'ids' | 'logprobs'>,
+  token: number,
+  count: number,
+): boolean {
+  if (!scanner.take(open)) return false;
+  const from = token * count;
+  for (let index = from; index < from + count; index++) {
+    if (index > from && !scanner.take(comma)) return false;
+    if (!scanEntry(scanner, ids, logprobs, index, index > from)) return false;
+  }
+  return scanner.take(close);
+}
+
+function scanEntry(scanner: NumberScanner, ids: Int32Array, logprobs: Float64Array, index: number, mayBeNull: boolean): boolean {
   if (!scanner.take(open)) return false;
   if (scanner.number()) logprobs[index] = scanner.value[0] ?? 0;
   else if (mayBeNull && scanner.takeAll(nullText)) logprobs[index] = Number.NEGATIVE_INFINITY;

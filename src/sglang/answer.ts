@@ -1,6 +1,6 @@
 import type { GenerateBody } from './call.ts';
 import { EngineError } from './errors.ts';
-import { isTokenId, stateRows, topRows, type StateRows, type TopRows } from './number-rows.ts';
+import { areFinite, descends, isTokenId, stateRows, topRows, type StateRows, type TopRows } from './number-rows.ts';
 import { unpackAnswer, type PackedAnswer } from './packed-answer.ts';
 
 /** The best entries of one token's distribution, best first. */
@@ -157,23 +157,6 @@ function checkedStates(
   return { width, values };
 }
 
-function descends(logprobs: Float64Array): boolean {
-  let above = maxLogprob;
-  for (let index = 0; index < logprobs.length; index++) {
-    const logprob = logprobs[index] ?? 0;
-    if (above < logprob) return false;
-    above = logprob;
-  }
-  return true;
-}
-
-function areFinite(values: Float32Array): boolean {
-  for (let index = 0; index < values.length; index++) if (!Number.isFinite(values[index])) return false;
-  return true;
-}
-
-/** Zero but for rounding. */
-const maxLogprob = 1e-3;
 /** Equal logits may become log-probabilities that differ in the last bits. */
 const tieNats = 1e-3;
 

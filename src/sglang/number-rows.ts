@@ -49,6 +49,25 @@ export function stateRows(value: unknown, tokens: number): StateRows | undefined
   return { tokens, promptRows, width, values, ...(damaged >= 0 && { damaged }) };
 }
 
+/** Whether log-probabilities are in order, best first. */
+export function descends(logprobs: Float64Array): boolean {
+  let above = maxLogprob;
+  for (let index = 0; index < logprobs.length; index++) {
+    const logprob = logprobs[index] ?? 0;
+    if (above < logprob) return false;
+    above = logprob;
+  }
+  return true;
+}
+
+export function areFinite(values: Float32Array): boolean {
+  for (let index = 0; index < values.length; index++) if (!Number.isFinite(values[index])) return false;
+  return true;
+}
+
+/** Zero but for rounding. */
+const maxLogprob = 1e-3;
+
 export function isTokenId(value: unknown): value is number {
   return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 0x7fffffff;
 }

@@ -1,6 +1,6 @@
-const comma = 0x2c;
-const open = 0x5b;
-const close = 0x5d;
+export const comma = 0x2c;
+export const open = 0x5b;
+export const close = 0x5d;
 const plus = 0x2b;
 const minus = 0x2d;
 const point = 0x2e;

@@ -1,6 +1,6 @@
 import { EngineError } from './errors.ts';
 import { messageOf } from './exchange.ts';
-import { stateRows, topRows, type StateRows, type TopRows } from './number-rows.ts';
+import { areFinite, descends, stateRows, topRows, type StateRows, type TopRows } from './number-rows.ts';
 import { scanPrefill } from './prefill-scanner.ts';
 import type { PrefillBody, PrefilledRow } from './prefill.ts';
 
@@ -115,20 +115,3 @@ function checkedRows(
     return { top: { ids, logprobs }, hidden };
   });
 }
-
-function areFinite(values: Float32Array): boolean {
-  for (const value of values) if (!Number.isFinite(value)) return false;
-  return true;
-}
-
-function descends(logprobs: Float64Array): boolean {
-  let above = maxLogprob;
-  for (const logprob of logprobs) {
-    if (above < logprob) return false;
-    above = logprob;
-  }
-  return true;
-}
-
-/** Zero but for rounding. */
-const maxLogprob = 1e-3;

@@ -1,13 +1,8 @@
-import { parseAround, scanEntry, spanOf } from './answer-scanner.ts';
+import { closeBrace, openTwice, parseAround, scanDistribution, spanOf } from './answer-scanner.ts';
 import type { StateRows, TopRows } from './number-rows.ts';
-import type { NumberScanner } from './number-scanner.ts';
+import { close, comma, open, type NumberScanner } from './number-scanner.ts';
 
-const comma = 0x2c;
-const open = 0x5b;
-const close = 0x5d;
-const closeBrace = 0x7d;
 const inputStart = Buffer.from('[null');
-const openTwice = Buffer.from('[[');
 const closeTwice = Buffer.from(']]');
 
 /** An answer to a prefill whose large lists were taken out. */
@@ -52,16 +47,6 @@ function scanInput(scanner: NumberScanner, top: TopRows, count: number): boolean
 /** `[[[logprob,id,null],…]]`: the prediction of the token that was generated. */
 function scanOutput(scanner: NumberScanner, top: TopRows, count: number): boolean {
   return scanner.take(open) && scanDistribution(scanner, top, top.tokens - 1, count) && scanner.take(close);
-}
-
-function scanDistribution(scanner: NumberScanner, { ids, logprobs }: TopRows, token: number, count: number): boolean {
-  if (!scanner.take(open)) return false;
-  const from = token * count;
-  for (let index = from; index < from + count; index++) {
-    if (index > from && !scanner.take(comma)) return false;
-    if (!scanEntry(scanner, ids, logprobs, index, index > from)) return false;
-  }
-  return scanner.take(close);
 }
 
 /** `[[[number,…],…]]`: rows of one width, of one pass over the prompt. */
