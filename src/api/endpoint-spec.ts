@@ -14,19 +14,28 @@ const service = z.object({
     .describe('Annotations of the endpoint Service, for example for a cloud load balancer.'),
 });
 
-/** Name of a Secret in the resource's namespace, as the value of `field`. The Secret is mounted, never read through the API server. */
-export function secretName(field: string, description: string) {
+/** Name of an object, as the value of `field`. @param what such as `a Secret in the same namespace` */
+export function objectName(field: string, what: string, maxLength = 253) {
   return z
     .string()
     .min(1)
-    .max(253)
+    .max(maxLength)
     .meta(
       rules({
         rule: "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
-        message: `${field}: must be the name of a Secret in the same namespace: lower-case letters, digits, - and .`,
+        message: `${field}: must be the name of ${what}: lower-case letters, digits, - and .`,
       }),
-    )
-    .describe(description);
+    );
+}
+
+/** Name of a Secret in the resource's namespace, as the value of `field`. The Secret is mounted, never read through the API server. */
+export function secretName(field: string, description: string) {
+  return objectName(field, 'a Secret in the same namespace').describe(description);
+}
+
+/** Name of a claim in the resource's namespace, as the value of `claim`. */
+export function claimName() {
+  return objectName('claim', 'a PersistentVolumeClaim in the same namespace');
 }
 
 const auth = z.object({

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { rules } from './cel.ts';
+import { objectName } from './endpoint-spec.ts';
 import { image, podTemplate, resources } from './model-server.ts';
 import { stepNames } from './step-identity.ts';
 
@@ -57,16 +57,7 @@ export const jobsSchema = z.object({
     .boolean()
     .default(false)
     .describe('Take the Jobs that run away and start none. What is finished stays; later each step goes on where it was.'),
-  queueName: z
-    .string()
-    .min(1)
-    .max(63)
-    .meta(
-      rules({
-        rule: "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
-        message: 'queueName: must be the name of a LocalQueue: lower-case letters, digits, - and .',
-      }),
-    )
+  queueName: objectName('queueName', 'a LocalQueue', 63)
     .optional()
     .describe('Kueue queue: Jobs are made suspended, and Kueue starts them when there is room. Left out: they start at once.'),
   deadlineSeconds: deadline.optional().describe('How long each Job may take in all, waiting for room included. Left out: any time.'),

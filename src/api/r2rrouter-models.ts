@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { rules } from './cel.ts';
+import { claimName } from './endpoint-spec.ts';
 import { image, slmSchema } from './model-server.ts';
 import type { ModelServer } from './model-server.ts';
 import { defaultGpus, defaultVerifier, presetSettings } from './r2rrouter-presets.ts';
@@ -89,16 +90,7 @@ function model(role: ModelRole) {
 }
 
 export const modelsSchema = z.object({
-  claim: z
-    .string()
-    .min(1)
-    .max(253)
-    .meta(
-      rules({
-        rule: "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
-        message: 'claim: must be the name of a PersistentVolumeClaim in the same namespace: lower-case letters, digits, - and .',
-      }),
-    )
+  claim: claimName()
     .optional()
     .describe(
       "PersistentVolumeClaim with the preset's models, each in the folder of its name, such as Qwen/Qwen3-0.6B. Mounted read-only.",

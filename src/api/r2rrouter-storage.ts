@@ -1,17 +1,6 @@
 import { z } from 'zod';
 import { rules } from './cel.ts';
-import { secretName } from './endpoint-spec.ts';
-
-const claimName = z
-  .string()
-  .min(1)
-  .max(253)
-  .meta(
-    rules({
-      rule: "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
-      message: 'claim: must be the name of a PersistentVolumeClaim in the same namespace: lower-case letters, digits, - and .',
-    }),
-  );
+import { claimName, secretName } from './endpoint-spec.ts';
 
 const size = z
   .string()
@@ -23,7 +12,7 @@ export const accessModes = ['ReadWriteMany', 'ReadWriteOnce'] as const;
 
 const workspace = z
   .object({
-    claim: claimName.optional().describe('A PersistentVolumeClaim that exists. Left out: one is made, named <name>-workspace.'),
+    claim: claimName().optional().describe('A PersistentVolumeClaim that exists. Left out: one is made, named <name>-workspace.'),
     size: size
       .default('200Gi')
       .describe('Of the claim that is made. The hidden states take most: 2 to 5 KB for each token of the answers.'),
@@ -100,7 +89,7 @@ const s3 = z.object({
 
 const bundles = z
   .object({
-    claim: claimName.optional().describe('A PersistentVolumeClaim that exists. Left out, as s3 is: the workspace.'),
+    claim: claimName().optional().describe('A PersistentVolumeClaim that exists. Left out, as s3 is: the workspace.'),
     s3: s3.optional().describe('An S3-compatible object store.'),
     keep: z
       .int32()
