@@ -5,6 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { BundleError } from './bundle-errors.ts';
 import { bundleManifestFile, type BundleManifest } from './bundle-manifest.ts';
 import { openBundle, parseManifest, type BundleFile } from './bundle.ts';
+import { flush } from './flush.ts';
 
 const pieceBytes = 16 * 2 ** 20;
 /** A scratch folder that another machine has not touched for so long belongs to nobody. */
@@ -98,9 +99,9 @@ export class BundleWriter {
     const text = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`);
     parseManifest(text.toString(), join(this.#target, bundleManifestFile));
     const { sha256: digest } = await this.add(bundleManifestFile, text.byteLength, [text]);
-    await syncFolder(this.scratch);
+    await flush(this.scratch);
     const existed = !(await this.#rename(digest));
-    await syncFolder(dirname(this.#target));
+    await flush(dirname(this.#target));
     return { folder: this.#target, digest, existed };
   }
 
@@ -145,16 +146,6 @@ async function contentOf(path: string): Promise<readonly string[] | undefined> {
   } catch (cause) {
     if (hasCode(cause, 'ENOENT')) return undefined;
     throw occupied(path, cause);
-  }
-}
-
-/** Flushes a folder's entries to the disk. */
-async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { copyFile, link, mkdir, open, readFile, rename, rm, utimes } from 'node:fs/promises';
+import { copyFile, link, mkdir, readFile, rename, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { bundleManifestFile } from '../bundle-manifest.ts';
 import { bundleFiles, openBundle, parseManifest, type BundleFile } from '../bundle.ts';
+import { flush } from '../flush.ts';
 import { ArtifactStore } from './artifact-store.ts';
 import { fileOfBundle, type RemoteUri } from './artifact-uri.ts';
 import { FetchError } from './errors.ts';
@@ -59,7 +60,7 @@ export async function fetchBundle(
     const names: readonly Pick<BundleFile, 'name' | 'sha256' | 'bytes'>[] = bundleFiles(manifest);
     for (const { name, sha256, bytes } of names) await place(await checked(name, sha256, bytes), join(scratch, name));
     await place(manifestPath, join(scratch, bundleManifestFile));
-    await sync(scratch);
+    await flush(scratch);
     await settle(scratch, folder, digest, signal);
   } finally {
     await rm(scratch, { recursive: true, force: true });
@@ -96,15 +97,6 @@ async function place(from: string, to: string): Promise<void> {
   await link(from, to).catch(async (error: unknown) => {
     if (!hasCode(error, 'EPERM', 'ENOTSUP', 'EXDEV', 'EMLINK', 'EOPNOTSUPP')) throw error;
     await copyFile(from, to);
-    await sync(to);
+    await flush(to);
   });
-}
-
-async function sync(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

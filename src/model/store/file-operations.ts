@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import { mkdir, open, readdir, realpath, rename, rmdir, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { flush } from '../flush.ts';
 
 /** A file that is being written. */
 export interface WritableFile {
@@ -33,14 +34,7 @@ export const fileOperations: FileOperations = {
     return { write: (bytes) => handle.writeFile(bytes), sync: () => handle.sync(), close: () => handle.close() };
   },
   rename,
-  syncFolder: async (path) => {
-    const handle = await open(path, 'r');
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  },
+  syncFolder: flush,
   removeFile: unlink,
   removeFolder: rmdir,
   list: async (path) =>

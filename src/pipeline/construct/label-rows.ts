@@ -1,6 +1,6 @@
-import { z } from 'zod';
 import { PipelineError } from '../errors.ts';
-import { bytesPerNumber, type LabelRow, type PrefillRow, type PrefillShape } from '../tables.ts';
+import { shapeMetadataSchema } from '../prefill-shape.ts';
+import type { LabelRow, PrefillRow, PrefillShape } from '../tables.ts';
 import { unpackIntegers, unpackVector } from '../vectors.ts';
 import { inconsistent, type Verdicts } from './join.ts';
 
@@ -37,21 +37,10 @@ export function classOf({ mismatch, divergent }: Pick<LabelRow, 'mismatch' | 'di
   return divergent === 0 ? 'neutral' : divergent === 1 ? 'divergent' : 'unknown';
 }
 
-const metadataSchema = z.object({
-  'r2r.hidden_size': z.coerce.number().int().positive(),
-  'r2r.hidden_type': z.enum(Object.keys(bytesPerNumber) as (keyof typeof bytesPerNumber)[]),
-  'r2r.top_count': z.coerce.number().int().positive(),
-});
-
 /** How wide the vectors of predictions are, from their file's metadata. @throws PipelineError `PIPELINE_INPUT_MISSING` */
 export function shapeOf(metadata: Readonly<Record<string, string>>): PrefillShape {
-  const parsed = metadataSchema.safeParse(metadata);
-  if (parsed.success)
-    return {
-      hiddenSize: parsed.data['r2r.hidden_size'],
-      hiddenType: parsed.data['r2r.hidden_type'],
-      topCount: parsed.data['r2r.top_count'],
-    };
+  const parsed = shapeMetadataSchema.safeParse(metadata);
+  if (parsed.success) return parsed.data;
   const field = parsed.error.issues[0]?.path.join('.') ?? '';
   const problem = `the predictions do not say what their ${field} is`;
   throw new PipelineError('PIPELINE_INPUT_MISSING', problem, 'remove the step and run it again', {

@@ -1,3 +1,5 @@
+import { isMismatch } from '../mismatch.ts';
+
 /** What the SLM says of a position, as the prefill step has it. */
 export interface Prediction {
   readonly token_id: number;
@@ -16,13 +18,8 @@ export interface Mismatch {
   readonly slmToken: number;
 }
 
-/**
- * The mismatch behind a row, if there is one: inside or after the reasoning, and not where the LLM ends its thinking (the SLM ending it
- * earlier is one).
- *
- * @param thinkEnd undefined when the vocabulary has no such token
- */
+/** The mismatch behind a row, if there is one; see {@link isMismatch}. */
 export function mismatchOf(row: Prediction, thinkEnd: number | undefined): Mismatch | undefined {
-  const { token_id: at, token_type: type, next_token: realToken, slm_token: slmToken } = row;
-  return type === 0 || slmToken === realToken || realToken === thinkEnd ? undefined : { position: at + 1, realToken, slmToken };
+  const { token_id: at, next_token: realToken, slm_token: slmToken } = row;
+  return isMismatch(row, thinkEnd) ? { position: at + 1, realToken, slmToken } : undefined;
 }

@@ -2,9 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { openRowTable } from '../../model/row-table.ts';
 import { loadSlmConfig, type SlmConfig } from '../../model/slm-config.ts';
 import { PipelineError } from '../errors.ts';
+import { isMismatch } from '../mismatch.ts';
+import { shapeMetadata } from '../prefill-shape.ts';
 import { prefillParamsSchema, type PrefillParams } from '../params.ts';
 import type { StepDefinition, StepWork } from '../step.ts';
-import { prefillTable, responsesTable, type PrefillRow, type ResponseRow } from '../tables.ts';
+import { prefillTable, responsesTable, type ResponseRow } from '../tables.ts';
 import { packIntegers, packVector } from '../vectors.ts';
 import { forcedPass, type Segment } from './forced-pass.ts';
 import { oncePerRun } from '../once-per-run.ts';
@@ -46,11 +48,7 @@ export const prefillStep: StepDefinition<PrefillParams> = {
       hiddenType: model.logitsType,
       topCount: Math.min(params.topCount, model.vocabSize),
     };
-    const rows = await output.table('rows', prefillTable(shape), {
-      'r2r.hidden_size': String(shape.hiddenSize),
-      'r2r.hidden_type': shape.hiddenType,
-      'r2r.top_count': String(shape.topCount),
-    });
+    const rows = await output.table('rows', prefillTable(shape), shapeMetadata(shape));
     const counts = { rows: 0, mismatches: 0, tokens: 0, skippedTooLong: 0 };
     const response = await responseOf(work, firstQuestion);
     const ids = [...Array.from(response.input_ids), ...Array.from(response.output_ids)];
@@ -135,10 +133,4 @@ function checkWidth(width: number, { hiddenSize }: SlmConfig, modelFolder: strin
   if (width === hiddenSize) return;
   const problem = `the SLM's server gives hidden states of ${width} values, the model in ${modelFolder} has ${hiddenSize}`;
   throw new PipelineError('PIPELINE_MODEL', problem, 'let the server serve that model', { field: 'engines.slm' });
-}
-
-/** As the next step counts them: the SLM ends its thinking where the LLM does is not asked for. */
-function isMismatch(row: Pick<PrefillRow, 'token_type' | 'next_token' | 'slm_token'>, thinkEnd: number | undefined): boolean {
-  const { token_type: type, next_token: next, slm_token: said } = row;
-  return type > 0 && said !== next && next !== thinkEnd;
 }
