@@ -25,6 +25,8 @@ export class MortalFileSystem implements FileSystem {
   readonly #unsynced = new Map<string, number>();
   /** Undoes what has been done to names in a folder since it was synchronised, the last first. */
   readonly #names = new Map<string, (() => void)[]>();
+  /** Operations go one after the other: none is under way when the process ends, to go on in the time of the next one. */
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(fate: Fate) {
     this.#fate = fate;
@@ -120,7 +122,13 @@ export class MortalFileSystem implements FileSystem {
     this.#names.set(folder, [undo, ...(this.#names.get(folder) ?? [])]);
   }
 
-  async #change<T>(action: () => Promise<T>, half: () => Promise<void> = () => Promise.resolve()): Promise<T> {
+  #change<T>(action: () => Promise<T>, half: () => Promise<void> = () => Promise.resolve()): Promise<T> {
+    const result = this.#last.then(() => this.#changeNow(action, half));
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  async #changeNow<T>(action: () => Promise<T>, half: () => Promise<void>): Promise<T> {
     this.#live();
     const at = this.operations++;
     if ('killedAt' in this.#fate && at === this.#fate.killedAt) {
