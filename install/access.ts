@@ -8,7 +8,7 @@ const manage = ['list', 'watch', 'create', 'patch', 'delete'];
 
 /** Every verb the operator uses, and those it may only hold because it grants them to routers. */
 const operatorRules: k8s.PolicyRule[] = [
-  { apiGroups: [group], resources: [plural], verbs: ['list', 'watch'] },
+  { apiGroups: [group], resources: [plural, routerPlural], verbs: ['list', 'watch'] },
   { apiGroups: [group], resources: [`${plural}/status`], verbs: ['patch'] },
   // Children carry blockOwnerDeletion; where OwnerReferencesPermissionEnforcement is on, setting it needs this.
   { apiGroups: [group], resources: [`${plural}/finalizers`], verbs: ['update'] },

@@ -1,6 +1,8 @@
 import { labelKeys, managedBy, toSelector } from '../api/names.ts';
 import { group, kind, plural, version } from '../api/r2rdeployment.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
+import { routerKind, routerPlural } from '../api/r2rrouter.ts';
+import type { R2RRouter } from '../api/r2rrouter.ts';
 import {
   configMaps,
   controllerRevisions,
@@ -17,10 +19,12 @@ import type { Informer, KubeObject, Live, Manager, ObjectKey, ResourceType } fro
 import type { ControllerRevision, Deployment, Pod, Service } from '../kube/resources.ts';
 
 export const r2rDeployments = resourceType<R2RDeployment>({ group, version, plural, kind, namespaced: true });
+export const r2rRouters = resourceType<R2RRouter>({ group, version, plural: routerPlural, kind: routerKind, namespaced: true });
 
-/** Local copies of everything a reconcile reads: R2RDeployments, and of the other kinds only what this operator manages. */
+/** Local copies of everything a reconcile reads: R2RDeployments and R2RRouters, and of the other kinds only what this operator manages. */
 export interface Caches {
   readonly r2r: Informer<R2RDeployment>;
+  readonly routers: Informer<R2RRouter>;
   readonly pods: Informer<Pod>;
   readonly deployments: Informer<Deployment>;
   readonly services: Informer<Service>;
@@ -40,6 +44,7 @@ export function makeCaches(manager: Manager): Caches {
   for (const type of [configMaps, serviceAccounts, roles, roleBindings, networkPolicies]) child(type as ResourceType);
   return {
     r2r: manager.informer(r2rDeployments),
+    routers: manager.informer(r2rRouters),
     pods: manager.informer(pods, { labelSelector, indexes: { instance: (pod) => [instanceIndex(pod)] } }),
     deployments: child(deployments),
     services: child(services),
