@@ -39,6 +39,14 @@ export const reasons = {
   bundleLoading: 'BundleLoading',
   /** Routers refuse the wanted checkpoint; the message says why. The network before, if there is one, goes on scoring. */
   bundleRefused: 'BundleRefused',
+  /** The R2RRouter that spec.router.checkpoint.routerRef names does not exist; existing children keep running. */
+  routerNotFound: 'RouterNotFound',
+  /** The R2RRouter assigns a bundle of which it does not say where it is; existing children keep running. */
+  bundleNotFound: 'BundleNotFound',
+  /** The R2RRouter that is followed offers no bundle yet; tokens are routed without a network until then. */
+  noBundleYet: 'NoBundleYet',
+  /** Many of the last minute's requests ended with an error of ours; the endpoint goes on answering. */
+  routerErrors: 'RouterErrors',
   /** Nothing stands in the way. */
   noProblem: 'NoProblem',
   /** Not known yet. */

@@ -12,7 +12,13 @@ export const ports = { service: 80, serviceTls: 443, router: 8000, admin: 9090, 
 export type Scheme = 'http' | 'https';
 
 /** Folders that hold Secrets in the router's container. */
-export const secretFolders = { apiKeys: '/etc/r2r/api-keys', tls: '/etc/r2r/tls', hubToken: '/etc/r2r/hub-token' } as const;
+export const secretFolders = {
+  apiKeys: '/etc/r2r/api-keys',
+  tls: '/etc/r2r/tls',
+  hubToken: '/etc/r2r/hub-token',
+  s3Credentials: '/etc/r2r/s3',
+  s3Authorities: '/etc/r2r/s3-ca',
+} as const;
 
 /** Container names, by which a pod overlay addresses them. In the SLM pod `engine` is a native sidecar, in the LLM pod the main container. */
 export const containers = { router: 'router', engine: 'engine' } as const;

@@ -3,9 +3,11 @@ import { rules } from './cel.ts';
 import { endpointSchema } from './endpoint-spec.ts';
 import { llmSchema, slmSchema } from './model-server.ts';
 import type { ObjectMeta, OwnerReference } from './object-meta.ts';
+import { maxNameLength, namePattern } from './resource-name.ts';
 import { statusSchema } from './r2rdeployment-status.ts';
 import type { R2RDeploymentStatus } from './r2rdeployment-status.ts';
 import { routerSchema } from './router-spec.ts';
+import type { RouterSpec } from './router-spec.ts';
 
 export const group = 'r2r.dev';
 export const version = 'v1alpha1';
@@ -13,8 +15,7 @@ export const apiVersion = `${group}/${version}`;
 export const kind = 'R2RDeployment';
 export const plural = 'r2rdeployments';
 
-/** Longest `metadata.name`: child names add a revision and a suffix and must stay below 63 characters. */
-export const maxNameLength = 40;
+export { maxNameLength };
 
 const networkPolicy = z
   .object({
@@ -57,14 +58,15 @@ export const r2rDeploymentSchema = z
         message: `metadata.name: must have at most ${maxNameLength} characters, because names of pods and Services are built from it; choose a shorter name`,
       },
       {
-        rule: "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        rule: `self.metadata.name.matches('${namePattern}')`,
         message:
           'metadata.name: must start with a letter and contain only lower-case letters, digits and -, because a Service bears this name',
       },
     ),
   );
 
-export type R2RDeploymentSpec = z.infer<typeof specSchema>;
+/** As the API server returns it, with what a followed R2RRouter offers once that has been looked up. */
+export type R2RDeploymentSpec = z.infer<typeof specSchema> & { readonly router: RouterSpec };
 
 /** What a user writes: defaulted fields may be left out. */
 export type R2RDeploymentSpecInput = z.input<typeof specSchema>;

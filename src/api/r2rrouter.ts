@@ -1,13 +1,14 @@
 import { z } from 'zod';
 import { rules } from './cel.ts';
 import type { ObjectMeta, OwnerReference } from './object-meta.ts';
-import { apiVersion, maxNameLength } from './r2rdeployment.ts';
+import { apiVersion } from './r2rdeployment.ts';
 import { jobsSchema } from './r2rrouter-jobs.ts';
 import { modelsSchema } from './r2rrouter-models.ts';
 import { routerPresets } from './r2rrouter-presets.ts';
 import type { ModelRole } from './r2rrouter-presets.ts';
 import { gateSchema, rolloutSchema, scheduleSchema } from './r2rrouter-release.ts';
 import { sourceSchema } from './r2rrouter-source.ts';
+import { maxNameLength, namePattern } from './resource-name.ts';
 import { routerStatusSchema } from './r2rrouter-status.ts';
 import type { R2RRouterStatus } from './r2rrouter-status.ts';
 import { storageSchema } from './r2rrouter-storage.ts';
@@ -81,7 +82,7 @@ export const r2rRouterSchema = z
         message: `metadata.name: must have at most ${maxNameLength} characters, because names of Jobs are built from it; choose a shorter name`,
       },
       {
-        rule: "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        rule: `self.metadata.name.matches('${namePattern}')`,
         message: 'metadata.name: must start with a letter and contain only lower-case letters, digits and -, because pods bear this name',
       },
     ),

@@ -5,13 +5,14 @@ import { slmSchema } from './model-server.ts';
 import type { ModelServer } from './model-server.ts';
 import type { R2RDeploymentSpec } from './r2rdeployment.ts';
 import { defaultPrecision, routerDefaults } from './router-config.ts';
+import { networkClaim } from './router-offer.ts';
 import type { RouterSpec } from './router-spec.ts';
 
 /**
  * The revision: 8 hexadecimal digits over what makes a set of SLM and LLM pods belong together, as the user wrote it. Replica counts do
  * not count, nor does a field that has its default value: a default that a later version adds must not roll the pods of an upgraded
- * cluster. For the same reason a default, once released, never changes. A checkpoint counts only by a claim that it alone lies on: the
- * routers get at a volume only when their pods are made.
+ * cluster. For the same reason a default, once released, never changes. A checkpoint counts only by a claim that it alone lies on, be it
+ * the user's or the store of the R2RRouter that is followed: the routers get at a volume only when their pods are made.
  */
 export function revisionOf(spec: R2RDeploymentSpec): string {
   return digest(pair(spec));
@@ -19,7 +20,7 @@ export function revisionOf(spec: R2RDeploymentSpec): string {
 
 /**
  * Identifies the inputs of the rendered pod templates: those of {@link revisionOf} and those that change the SLM pods of a revision in
- * place, which are the router's image and resources, what its network needs, and how the endpoint is secured and traced. The templates
+ * place, which are the router's image and resources, what its network needs, how bundles are reached, and how the endpoint is secured and traced. The templates
  * rendered first for a key are kept and applied for as long as it stays. A field that is left out leaves the key as it was before the
  * field existed.
  */
@@ -29,18 +30,21 @@ export function templateKey(spec: R2RDeploymentSpec): string {
 }
 
 function pair({ slm, llm, router }: R2RDeploymentSpec): Record<string, unknown> {
-  const claim = router.checkpoint && claimOf(router.checkpoint.uri);
+  const claim = networkClaim(router);
   const mounted = [claimOf(slm.model), claimOf(llm.model)].includes(claim);
   return { slm: significant(slm), llm: significant(llm), ...(claim !== undefined && !mounted && { checkpointClaim: claim }) };
 }
 
 /** The address of a checkpoint is not among them, nor its precision where the user says what the container gets: they change without a restart. */
-function routerInputs({ image, resources, checkpoint, device, precision = defaultPrecision(device) }: RouterSpec): Record<string, unknown> {
+function routerInputs(router: RouterSpec): Record<string, unknown> {
+  const { image, resources, checkpoint, device, precision = defaultPrecision(device), offer } = router;
   return {
     image,
     resources,
     ...(device !== routerDefaults.device && { device }),
     ...(checkpoint && { tokenSecretRef: checkpoint.tokenSecretRef, ...(!resources && { precision }) }),
+    ...(offer?.onOneNode && { onNodeOf: offer.claim }),
+    ...(offer?.s3 && { s3: offer.s3 }),
   };
 }
 

@@ -3,7 +3,9 @@ import { rules } from './cel.ts';
 import { checkpointUri } from './checkpoint-uri.ts';
 import { secretName } from './endpoint-spec.ts';
 import { image, resources } from './model-server.ts';
+import { maxNameLength, namePattern } from './resource-name.ts';
 import { devices, llmUnavailablePolicies, lookaheads, precisions, routerDefaults } from './router-config.ts';
+import type { RouterOffer } from './router-offer.ts';
 import { overrides, strategyOptions, strategyRules } from './routing-spec.ts';
 import { defaultEntropyThreshold, strategies } from './strategies.ts';
 
@@ -62,10 +64,32 @@ export const routerSchema = z
     strategyOptions,
     checkpoint: z
       .object({
-        uri: checkpointUri.describe(
-          "The checkpoint's address: an absolute path, which the router's image must have; `pvc://<claim>/<path>`, on a PersistentVolumeClaim of the same namespace; " +
-            '`https://<host>/<path>`; or `hf://<org>/<repo>/<file>@<revision>`, a file of a Hugging Face repository at a branch, tag or commit.',
-        ),
+        uri: checkpointUri
+          .optional()
+          .describe(
+            "The checkpoint's address: an absolute path, which the router's image must have; `pvc://<claim>/<path>`, on a PersistentVolumeClaim of the same namespace; " +
+              '`https://<host>/<path>`; or `hf://<org>/<repo>/<file>@<revision>`, a file of a Hugging Face repository at a branch, tag or commit. Left out: routerRef is given.',
+          ),
+        routerRef: z
+          .object({
+            name: z
+              .string()
+              .min(1)
+              .max(maxNameLength)
+              .meta(
+                rules({
+                  rule: `self.matches('${namePattern}')`,
+                  message: 'name: must be the name of an R2RRouter: a letter, then lower-case letters, digits and -',
+                }),
+              )
+              .describe('The R2RRouter, in the same namespace.'),
+          })
+          .optional()
+          .describe(
+            'Follow an R2RRouter: its bundles are taken over, when its roll-out comes to this deployment, without a restart. The routers mount the place where it stores bundles, read-only; ' +
+              'another place brings up new pods, or rolls the SLM pods in place where it is an object store. While it offers no bundle yet, tokens are routed by entropy, and what is set for a network waits. ' +
+              'While there is no such R2RRouter, the pods stay as they are. Left out: uri is given.',
+          ),
         tokenSecretRef: z
           .object({
             name: secretName('name', 'The Secret, in the same namespace.'),
@@ -87,10 +111,16 @@ export const routerSchema = z
           ),
       })
       .meta(
-        rules({
-          rule: "!has(self.tokenSecretRef) || self.uri.startsWith('hf://')",
-          message: 'tokenSecretRef: applies only to an hf:// address; remove it, or load the checkpoint from there',
-        }),
+        rules(
+          {
+            rule: 'has(self.uri) != has(self.routerRef)',
+            message: 'checkpoint: needs exactly one of uri and routerRef; set one of them, or remove the other',
+          },
+          {
+            rule: "!has(self.tokenSecretRef) || (has(self.uri) && self.uri.startsWith('hf://'))",
+            message: 'tokenSecretRef: applies only to an hf:// address; remove it, or load the checkpoint from there',
+          },
+        ),
       )
       .optional()
       .describe(
@@ -170,4 +200,5 @@ export const routerSchema = z
     }),
   );
 
-export type RouterSpec = z.infer<typeof routerSchema>;
+/** With what a followed R2RRouter offers, which is no field of the resource: it is looked up before anything is rendered. */
+export type RouterSpec = z.infer<typeof routerSchema> & { readonly offer?: RouterOffer };

@@ -52,7 +52,16 @@ export const routerStatusSchema = z.object({
   /** Emitted tokens by source since the start. */
   tokensTotal: tokenCounts,
   /** The same over the last `seconds`. */
-  window: z.object({ seconds: z.number(), tokens: tokenCounts, tokensPerSecond: z.number() }),
+  window: z.object({
+    seconds: z.number(),
+    tokens: tokenCounts,
+    tokensPerSecond: z.number(),
+    /**
+     * Clients' requests that came to their end: answered, or failed with an error of ours (5xx, or the error event that ends a stream).
+     * What was refused because of the request itself does not count, nor do clients that left.
+     */
+    requests: z.object({ total: z.number(), failed: z.number() }).optional(),
+  }),
   /** Calls to the LLM since the start, and those among them whose answer was not used because they had been asked ahead. */
   llmCalls: z.object({ started: z.number(), wasted: z.number() }).optional(),
   /** Parameter counts: of the models, read from the safetensors headers, absent when the folder has no weights; of the network in force. */

@@ -99,11 +99,11 @@ export const strategyRules: readonly Rule[] = [
   },
   {
     rule: `!has(self.strategy) || !(${strategyIn(neuralStrategies)}) || has(self.checkpoint)`,
-    message: `strategy: ${neuralStrategies.join(' and ')} need a router network; set checkpoint.uri, or choose another strategy`,
+    message: `strategy: ${neuralStrategies.join(' and ')} need a router network; set checkpoint.uri or checkpoint.routerRef, or choose another strategy`,
   },
   {
     rule: `has(self.checkpoint) || !has(self.overrides) || !has(self.overrides.strategies) || !self.overrides.strategies.exists(each, each in ${quoted(neuralStrategies)})`,
-    message: `overrides.strategies: ${neuralStrategies.join(' and ')} need a router network; set checkpoint.uri, or remove them`,
+    message: `overrides.strategies: ${neuralStrategies.join(' and ')} need a router network; set checkpoint.uri or checkpoint.routerRef, or remove them`,
   },
   {
     rule: `!${hasBound} || ${threshold}`,

@@ -17,6 +17,7 @@ import {
 } from '../kube/index.ts';
 import type { Informer, KubeObject, Live, Manager, ObjectKey, ResourceType } from '../kube/index.ts';
 import type { ControllerRevision, Deployment, Pod, Service } from '../kube/resources.ts';
+import { followedKey, followedRouter } from './router-reference.ts';
 
 export const r2rDeployments = resourceType<R2RDeployment>({ group, version, plural, kind, namespaced: true });
 export const r2rRouters = resourceType<R2RRouter>({ group, version, plural: routerPlural, kind: routerKind, namespaced: true });
@@ -43,7 +44,7 @@ export function makeCaches(manager: Manager): Caches {
   };
   for (const type of [configMaps, serviceAccounts, roles, roleBindings, networkPolicies]) child(type as ResourceType);
   return {
-    r2r: manager.informer(r2rDeployments),
+    r2r: manager.informer(r2rDeployments, { indexes: { router: (deployment) => [followedRouter(deployment) ?? []].flat() } }),
     routers: manager.informer(r2rRouters),
     pods: manager.informer(pods, { labelSelector, indexes: { instance: (pod) => [instanceIndex(pod)] } }),
     deployments: child(deployments),
@@ -60,6 +61,12 @@ function instanceIndex({ metadata }: Live): string {
 
 export function podsOfInstance(caches: Caches, { namespace, name }: ObjectKey): readonly Live<Pod>[] {
   return caches.pods.byIndex('instance', `${namespace ?? ''}/${name}`);
+}
+
+/** The keys of the deployments that follow an R2RRouter. */
+export function followersOf(caches: Caches, { metadata }: Live): ObjectKey[] {
+  const followers = caches.r2r.byIndex('router', followedKey(metadata.namespace, metadata.name));
+  return followers.map(({ metadata: { namespace, name } }) => ({ namespace, name }));
 }
 
 /** The key of a pod's R2RDeployment. */

@@ -1,5 +1,5 @@
 /** Events: what a person reading `kubectl describe` should see of a reconcile. */
-import { findCondition, isTrue } from '../api/conditions.ts';
+import { findCondition, isTrue, reasons } from '../api/conditions.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import type { R2RDeploymentStatus } from '../api/r2rdeployment-status.ts';
 import type { EventRecorder, Live } from '../kube/index.ts';
@@ -33,10 +33,26 @@ export function noteChanges(
     const note = `the endpoint moved from revision ${before.revision.serving} to ${serving}`;
     recorder.record(owner, { type: 'Normal', reason: 'EndpointMoved', action: 'RollOut', note });
   }
+  noteRouters(recorder, owner, before, after);
   const was = findCondition(before?.conditions, 'Ready');
   const is = findCondition(after.conditions, 'Ready');
   if (is && (was?.status !== is.status || was.reason !== is.reason)) {
     const quiet = is.status === 'True' || ['PodsNotReady', 'Updating', 'Probing', 'BundleLoading'].includes(is.reason);
     recorder.record(owner, { type: quiet ? 'Normal' : 'Warning', reason: is.reason, action: 'Observe', note: is.message });
   }
+}
+
+/** What is worth an event although the deployment stays ready. */
+const routerNotes: Readonly<Record<string, 'Normal' | 'Warning'>> = { [reasons.noBundleYet]: 'Normal', [reasons.routerErrors]: 'Warning' };
+
+function noteRouters(
+  recorder: EventRecorder,
+  owner: Live<R2RDeployment>,
+  before: R2RDeploymentStatus | undefined,
+  after: R2RDeploymentStatus,
+): void {
+  const was = findCondition(before?.conditions, 'RouterReady');
+  const is = findCondition(after.conditions, 'RouterReady');
+  const type = is && routerNotes[is.reason];
+  if (type && was?.reason !== is.reason) recorder.record(owner, { type, reason: is.reason, action: 'Observe', note: is.message });
 }

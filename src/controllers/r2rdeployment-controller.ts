@@ -1,11 +1,13 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Registry } from 'prom-client';
 import { Controller, anyChange, beyondStatus } from '../kube/index.ts';
 import type { EventRecorder, KubeClient, KubeMetrics, Logger, Manager } from '../kube/index.ts';
 import type { RenderOptions } from '../manifests/index.ts';
 import { OperatorMetrics } from './metrics.ts';
-import { instanceKey, makeCaches, r2rDeployments } from './caches.ts';
+import { followersOf, instanceKey, makeCaches, r2rDeployments } from './caches.ts';
 import { R2RDeploymentReconciler } from './r2rdeployment-reconciler.ts';
 import type { RouterClient } from './router-client.ts';
+import { offersOf } from './router-reference.ts';
 
 export interface R2RDeploymentControllerOptions {
   readonly client: KubeClient;
@@ -34,7 +36,14 @@ export function addR2RDeploymentController(manager: Manager, options: R2RDeploym
     logger,
     metrics,
   });
-  controller.watch(caches.r2r, beyondStatus).follow(caches.pods, instanceKey, anyChange);
+  controller
+    .watch(caches.r2r, beyondStatus)
+    .follow(caches.pods, instanceKey, anyChange)
+    .follow(
+      caches.routers,
+      (router) => followersOf(caches, router),
+      (before, after) => !isDeepStrictEqual(offersOf(before), offersOf(after)),
+    );
   for (const informer of caches.children.values()) controller.owns(informer, r2rDeployments, anyChange);
   manager.add(controller);
   return controller;

@@ -1,4 +1,5 @@
 import { findCondition, isTrue, reasons, setConditions } from '../api/conditions.ts';
+import type { ConditionType } from '../api/conditions.ts';
 import { labelKeys, templateRecordName } from '../api/names.ts';
 import { specSchema } from '../api/r2rdeployment.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
@@ -20,6 +21,7 @@ import { noteChanges, noteChild } from './notes.ts';
 import { rolloutStep } from './rollout.ts';
 import type { RolloutStep } from './rollout.ts';
 import type { RouterClient } from './router-client.ts';
+import { withOffer } from './router-reference.ts';
 import { computeStatus } from './status.ts';
 import { endpointSchemes, observe, revisionStates } from './world.ts';
 
@@ -73,7 +75,11 @@ export class R2RDeploymentReconciler {
         signal,
       );
     }
-    const deployment: Live<R2RDeployment> = { ...live, spec: parsed.data };
+    const routerRef = parsed.data.router.checkpoint?.routerRef;
+    const router = routerRef && caches.routers.get({ namespace: key.namespace, name: routerRef.name });
+    const resolution = withOffer<Live<R2RDeployment>>({ ...live, spec: parsed.data }, router);
+    if (resolution.problem) return this.#stall(live, resolution.problem, signal, ['RouterReady']);
+    const { deployment, awaitedBundle } = resolution;
     let templates: PodTemplates;
     try {
       templates = this.#revisions.templates(deployment);
@@ -105,6 +111,7 @@ export class R2RDeploymentReconciler {
         serving: rollout?.step.serve ?? deployment.status?.revision?.serving ?? target,
         configDigest: routerConfigDigest(routerConfig(deployment)),
         applied: applied.map(({ object }) => object),
+        awaitedBundle,
         probeProblem: rollout?.probeProblem,
         stalled,
         now: this.#now(),
@@ -200,8 +207,8 @@ export class R2RDeploymentReconciler {
     };
   }
 
-  /** Nothing can be rendered: children keep running as they are, the status says why. */
-  async #stall(live: Live<R2RDeployment>, problem: Problem, signal: AbortSignal): Promise<Result> {
+  /** Nothing can be rendered: children keep running as they are, the status says why. @param parts - whose matter it is */
+  async #stall(live: Live<R2RDeployment>, problem: Problem, signal: AbortSignal, parts: readonly ConditionType[] = []): Promise<Result> {
     const generation = live.metadata.generation ?? 0;
     const status: R2RDeploymentStatus = {
       ...live.status,
@@ -212,6 +219,7 @@ export class R2RDeploymentReconciler {
           { type: 'Ready', status: 'False', ...problem },
           { type: 'Reconciling', status: 'False', reason: problem.reason, message: 'see condition Stalled' },
           { type: 'Stalled', status: 'True', ...problem },
+          ...parts.map((type) => ({ type, status: 'False' as const, ...problem })),
         ],
         generation,
         this.#now(),

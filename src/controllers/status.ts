@@ -6,6 +6,7 @@ import type { R2RDeploymentStatus } from '../api/r2rdeployment-status.ts';
 import type { RouterStatus } from '../api/router-status.ts';
 import { commonBundle, networkProblem, routerAlarm, routingBeneficial } from './network-state.ts';
 import type { Problem } from './pod-problem.ts';
+import { requestErrors } from './request-errors.ts';
 import type { RoleState, RouterState } from './role-state.ts';
 import { routingSummary, significant } from './routing.ts';
 import type { Routing } from './routing.ts';
@@ -36,6 +37,8 @@ export interface Observation {
   /** Secrets of the spec, by the folders that routers know them by. */
   readonly secrets: readonly MountedSecret[];
   readonly routing: Routing | undefined;
+  /** The routers serve without a network until the R2RRouter that is followed offers one. */
+  readonly awaitedBundle: Problem | undefined;
   /** The probe request to the target failed. */
   readonly probeProblem: string | undefined;
   /** The spec or a child was refused for good: reason and message. */
@@ -108,6 +111,10 @@ function routerCondition(seen: Observation): ConditionInput {
   const count = `${router.ready} of ${router.wanted} routers are ready`;
   if (router.wanted === 0) return { type, status: 'True', reason: reasons.scaledToZero, message: 'scaled to zero' };
   const problem = router.ready < router.wanted ? whyNotReady(seen) : whyDegraded(seen);
+  if (!problem && seen.awaitedBundle) {
+    const { reason, message } = seen.awaitedBundle;
+    return { type, status: 'True', reason, message: `${count}; ${message}` };
+  }
   if (!problem) return { type, status: 'True', reason: reasons.upToDate, message: `${count} and run the wanted configuration` };
   return { type, status: 'False', reason: problem.reason, message: `${count}; ${namingSecrets(problem.message, seen.secrets)}` };
 }
@@ -133,7 +140,8 @@ function whyDegraded({ router, routers, unreachableRouters, configDigest }: Obse
   if (behind > 0) {
     return { reason: reasons.configurationPending, message: `${behind} routers have not taken over the new configuration` };
   }
-  return network ?? routerAlarm(routers);
+  // Failures are told only of the network that is wanted: while it is loaded they are those of the one before.
+  return network ?? requestErrors(routers) ?? routerAlarm(routers);
 }
 
 /** A new generation is being worked on until everything it asks for was there once; what falls ill later is not a roll-out. */

@@ -61,6 +61,7 @@ export interface ReconcileOutcome {
   readonly serving: string;
   readonly configDigest: string;
   readonly applied: readonly Live[];
+  readonly awaitedBundle: Problem | undefined;
   readonly probeProblem: string | undefined;
   readonly stalled: Problem | undefined;
   readonly now: Date;
@@ -106,6 +107,7 @@ export async function observe(
     unreachableRouters: answers.length - known.length,
     secrets: mountedSecrets(deployment.spec),
     routing: aggregateRouting([...known, ...otherAnswers.filter((answer) => answer !== undefined)], deployment.status?.routing),
+    awaitedBundle: outcome.awaitedBundle,
     probeProblem: outcome.probeProblem,
     stalled: outcome.stalled,
   };

@@ -12,6 +12,7 @@ import type { RenderOptions } from './options.ts';
 import { OverlayError, mergePodSpec } from './overlay.ts';
 import { routerContainer, routerVolumes } from './router-container.ts';
 import { networkSources, routerGpuCount } from './router-network.ts';
+import { nodeLabels, togetherOn } from './shared-node.ts';
 
 /** `template` of the two Deployments of a revision. */
 export interface PodTemplates {
@@ -30,6 +31,8 @@ const gracePeriodSeconds = { slm: 600, llm: 90 } as const;
 export function podTemplates(deployment: R2RDeployment, options: RenderOptions): PodTemplates {
   const { metadata, spec } = deployment;
   const revision = revisionOf(spec);
+  const { offer } = spec.router;
+  const nodeClaim = offer?.onOneNode ? offer.claim : undefined;
   const slm: JsonObject = {
     serviceAccountName: revisionNames(metadata.name, revision).router,
     ...podDefaults('slm'),
@@ -40,6 +43,7 @@ export function podTemplates(deployment: R2RDeployment, options: RenderOptions):
       ...engineVolumes(spec.slm),
       ...routerVolumes(spec),
     ],
+    ...(nodeClaim !== undefined && { affinity: togetherOn(nodeClaim) }),
     ...gpuTolerations(gpuCount(spec.slm, 'slm') + routerGpuCount(spec.router)),
   };
   const llm: JsonObject = {
@@ -49,8 +53,8 @@ export function podTemplates(deployment: R2RDeployment, options: RenderOptions):
     ...gpuTolerations(gpuCount(spec.llm, 'llm')),
   };
   return {
-    slm: template(metadata.name, revision, 'slm', slm, spec.slm.podTemplate),
-    llm: template(metadata.name, revision, 'llm', llm, spec.llm.podTemplate),
+    slm: template({ ...labels(metadata.name, revision, 'slm'), ...nodeLabels(nodeClaim) }, 'slm', slm, spec.slm.podTemplate),
+    llm: template(labels(metadata.name, revision, 'llm'), 'llm', llm, spec.llm.podTemplate),
   };
 }
 
@@ -63,7 +67,12 @@ function podDefaults(role: Component): JsonObject {
   };
 }
 
-function template(instance: string, revision: string, role: Component, rendered: JsonObject, overlay: PodTemplateOverlay = {}): JsonObject {
+function template(
+  ours: Readonly<Record<string, string>>,
+  role: Component,
+  rendered: JsonObject,
+  overlay: PodTemplateOverlay = {},
+): JsonObject {
   const path = `spec.${role}.podTemplate`;
   const patch: unknown = overlay.spec ?? {};
   if (!isObject(patch)) throw new OverlayError(`${path}.spec`, 'must be a partial PodSpec');
@@ -73,7 +82,7 @@ function template(instance: string, revision: string, role: Component, rendered:
   const main = role === 'slm' ? containers.router : containers.engine;
   return {
     metadata: {
-      labels: { ...userLabels, ...labels(instance, revision, role) },
+      labels: { ...userLabels, ...ours },
       annotations: { 'kubectl.kubernetes.io/default-container': main, ...userAnnotations },
     },
     spec,

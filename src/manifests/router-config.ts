@@ -1,12 +1,14 @@
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import { defaultPrecision } from '../api/router-config.ts';
 import type { RouterConfig } from '../api/router-config.ts';
+import { networkUri } from '../api/router-offer.ts';
 import { defaultEntropyThreshold, defaultStrategy } from '../api/strategies.ts';
 
 /** The routers' live configuration for a spec. `drainingPodUIDs` come from the operator's drain, not from the spec. */
 export function routerConfig({ metadata, spec }: R2RDeployment, drainingPodUIDs: readonly string[] = []): RouterConfig {
   const { router } = spec;
-  const { strategy = defaultStrategy(router.checkpoint !== undefined), checkpoint, device } = router;
+  const uri = networkUri(router);
+  const { strategy = defaultStrategy(uri !== undefined), device } = router;
   // Never one for a network: a checkpoint's own is the one it was trained for, and only the router has read it.
   const threshold = router.threshold ?? (strategy === 'entropy' ? defaultEntropyThreshold : undefined);
   return {
@@ -15,7 +17,7 @@ export function routerConfig({ metadata, spec }: R2RDeployment, drainingPodUIDs:
     ...(threshold !== undefined && { threshold }),
     strategyOptions: router.strategyOptions ?? {},
     // The hub's token is the pod's, not the configuration's.
-    ...(checkpoint && { checkpoint: { uri: checkpoint.uri } }),
+    ...(uri !== undefined && { checkpoint: { uri } }),
     precision: router.precision ?? defaultPrecision(device),
     device,
     maxDraftTokens: router.maxDraftTokens,

@@ -1,7 +1,7 @@
 import type { PodTemplateOverlay } from '../api/model-server.ts';
 import type { JobName } from '../api/r2rrouter-jobs.ts';
 import type { RouterModel } from '../api/r2rrouter-models.ts';
-import { jobContainers, jobFolders, jobName, jobPorts, routerLabelKeys, stepLabels, workspaceLabel } from '../api/r2rrouter-names.ts';
+import { jobContainers, jobFolders, jobName, jobPorts, stepLabels } from '../api/r2rrouter-names.ts';
 import { presetSettings } from '../api/r2rrouter-presets.ts';
 import type { ModelRole } from '../api/r2rrouter-presets.ts';
 import type { R2RRouter } from '../api/r2rrouter.ts';
@@ -16,6 +16,7 @@ import type { RenderOptions } from './options.ts';
 import { OverlayError, mergePodSpec } from './overlay.ts';
 import { bundleStore, dataSources, hubToken, joined, pathOf, workspaceClaim } from './router-job-volumes.ts';
 import { modelOf } from './router-steps.ts';
+import { nodeLabels, togetherOn } from './shared-node.ts';
 import type { TrainerSettings } from './router-trainer-settings.ts';
 
 export interface RouterJobOptions extends RenderOptions {
@@ -197,16 +198,6 @@ function stepResources({ spec }: R2RRouter, step: JobName, gpus: number): JsonOb
   };
 }
 
-/** A volume for one node: all pods that use it go to the node of those that do already. */
-function togetherOn(claim: string): JsonObject {
-  const labelSelector = { matchLabels: { [routerLabelKeys.workspace]: workspaceLabel(claim) } };
-  return {
-    podAffinity: {
-      requiredDuringSchedulingIgnoredDuringExecution: [{ labelSelector, topologyKey: 'kubernetes.io/hostname' }],
-    },
-  };
-}
-
 function template(router: R2RRouter, identity: StepSpec<JobName>, rendered: JsonObject, overlay: PodTemplateOverlay = {}): JsonObject {
   const { step } = identity;
   const path = `spec.jobs.steps.${step}.podTemplate`;
@@ -220,7 +211,7 @@ function template(router: R2RRouter, identity: StepSpec<JobName>, rendered: Json
       labels: {
         ...userLabels,
         ...stepLabels(router.metadata.name, step, stepHash(identity)),
-        [routerLabelKeys.workspace]: workspaceLabel(workspaceClaim(router)),
+        ...nodeLabels(workspaceClaim(router)),
       },
       annotations: { 'kubectl.kubernetes.io/default-container': jobContainers.step, ...userAnnotations },
     },

@@ -1,11 +1,12 @@
-import { claimOf } from '../api/claim.ts';
+import { claimFolder } from '../api/claim.ts';
 import { secretFolders } from '../api/names.ts';
 import { defaultPrecision } from '../api/router-config.ts';
+import { networkClaim } from '../api/router-offer.ts';
+import type { ObjectStoreAccess } from '../api/router-offer.ts';
 import type { RouterSpec } from '../api/router-spec.ts';
 import { gpuResource, quantities } from './container.ts';
 import type { JsonObject } from './json.ts';
 import type { ModelSource } from './model-source.ts';
-import { modelSource } from './model-source.ts';
 import { secretAddition } from './router-addition.ts';
 import type { RouterAddition } from './router-addition.ts';
 
@@ -23,10 +24,10 @@ const requests = {
 } as const;
 
 /**
- * The folder for bundles, and the hub's token. The folder is there without a checkpoint too: one that is named later is then loaded
+ * The folder for bundles, the hub's token, and the object store of the R2RRouter that is followed. The folder is there without a checkpoint too: one that is named later is then loaded
  * without a restart, and strategies that need raw logits keep the rows for them there.
  */
-export function networkAdditions({ checkpoint }: RouterSpec): readonly RouterAddition[] {
+export function networkAdditions({ checkpoint, offer }: RouterSpec): readonly RouterAddition[] {
   const token = checkpoint?.tokenSecretRef;
   return [
     {
@@ -42,12 +43,28 @@ export function networkAdditions({ checkpoint }: RouterSpec): readonly RouterAdd
           ]),
         ]
       : []),
+    ...(offer?.s3 ? objectStoreAdditions(offer.s3) : []),
   ];
 }
 
-/** The checkpoint as a volume to mount, where it lies on a claim. */
-export function networkSources({ checkpoint }: RouterSpec): readonly ModelSource[] {
-  return checkpoint && claimOf(checkpoint.uri) !== undefined ? [modelSource(checkpoint.uri)] : [];
+function objectStoreAdditions({ endpoint, region, credentialsSecretName, caSecretName }: ObjectStoreAccess): readonly RouterAddition[] {
+  const { s3Credentials, s3Authorities } = secretFolders;
+  const args = [...(endpoint === undefined ? [] : ['--s3-endpoint', endpoint]), ...(region === undefined ? [] : ['--s3-region', region])];
+  return [
+    { args, mounts: [], volumes: [] },
+    ...(credentialsSecretName === undefined
+      ? []
+      : [secretAddition('s3-credentials', s3Credentials, { secretName: credentialsSecretName }, ['--s3-credentials', s3Credentials])]),
+    ...(caSecretName === undefined
+      ? []
+      : [secretAddition('s3-authorities', s3Authorities, { secretName: caSecretName }, ['--s3-ca', `${s3Authorities}/ca.crt`])]),
+  ];
+}
+
+/** The claim that the network lies on, or will lie on, as a volume to mount. */
+export function networkSources(router: RouterSpec): readonly ModelSource[] {
+  const claim = networkClaim(router);
+  return claim === undefined ? [] : [{ path: claimFolder(claim), claim }];
 }
 
 /** GPUs of the router's container, also without a checkpoint: strategies that need raw logits recover them on the device. */

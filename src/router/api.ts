@@ -109,7 +109,10 @@ function countRequests({ metrics }: ApiOptions): RequestHandler {
   return (_, response, next) => {
     metrics.requestStarted();
     response.locals['arrivedMs'] = performance.now();
-    response.once('close', () => metrics.requestEnded(response.writableFinished ? response.statusCode : 499));
+    response.once('close', () => {
+      const { streamError } = response.locals as { readonly streamError?: number };
+      metrics.requestEnded(response.writableFinished ? response.statusCode : 499, streamError);
+    });
     next();
   };
 }
@@ -129,6 +132,7 @@ function errorAnswers(log: Log): ErrorRequestHandler {
     const requestId = response.getHeader('x-request-id')?.toString();
     if (failure.status >= 500) log.error({ requestId, path: request.path, code: failure.code, err: error }, 'request failed');
     if (response.headersSent) {
+      response.locals['streamError'] = failure.status;
       response.end(`data: ${JSON.stringify(failure.toBody(requestId))}\n\n`);
       return;
     }

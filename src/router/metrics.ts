@@ -3,6 +3,7 @@ import type { EngineLoad } from '../sglang/index.ts';
 import { llmRatio } from './api/answer.ts';
 import type { LlmPool } from './llm-pool.ts';
 import type { LlmCallOutcome, LoopObserver } from './observer.ts';
+import { RecentCounts } from './recent-counts.ts';
 import { RoutingPace } from './routing-pace.ts';
 import type { Scoring } from './scoring/index.ts';
 import { tokenSources, type TokenSource } from './token.ts';
@@ -40,6 +41,7 @@ export class RouterMetrics implements LoopObserver {
     ['kind'],
   );
   readonly routingPace = new RoutingPace();
+  readonly #recentRequests = new RecentCounts(['answered', 'failed']);
   #inFlight = 0;
   #wasted = 0;
   #started = 0;
@@ -61,10 +63,22 @@ export class RouterMetrics implements LoopObserver {
     this.#inFlight++;
   }
 
-  /** @param code HTTP status, 499 when the client left first */
-  requestEnded(code: number): void {
+  /**
+   * @param code HTTP status, 499 when the client left first
+   * @param error HTTP status of the error that ended a stream, whose own status was out already
+   */
+  requestEnded(code: number, error?: number): void {
     this.#inFlight--;
     this.#requests.inc({ code });
+    const outcome = error ?? code;
+    if (outcome < 400) this.#recentRequests.add('answered');
+    else if (outcome >= 500) this.#recentRequests.add('failed');
+  }
+
+  /** Requests of the last minute that were answered or ended with an error of ours; not those refused, nor those of clients that left. */
+  get recentRequests(): { readonly total: number; readonly failed: number } {
+    const { answered, failed } = this.#recentRequests.sums;
+    return { total: answered + failed, failed };
   }
 
   token(source: TokenSource, count: number): void {

@@ -178,7 +178,7 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
     llmCalls: { started: metrics.llmCallsStarted, wasted: metrics.wastedConsultations },
     inFlight: metrics.requestsInFlight,
     tokensTotal: metrics.window.total,
-    window: metrics.window.recent,
+    window: { ...metrics.window.recent, requests: metrics.recentRequests },
     parameters: {
       ...(slmFacts.parameters !== undefined && { slm: slmFacts.parameters }),
       ...(llmFacts.parameters !== undefined && { llm: llmFacts.parameters }),

@@ -187,7 +187,52 @@ const wrong: readonly (readonly [string, string, unknown, readonly RegExp[]])[] 
     ([what, uri, pattern]) =>
       [`${what} as a checkpoint`, 'spec.router.checkpoint.uri', uri, [/spec\.router\.checkpoint\.uri/, pattern]] as const,
   ),
-  ['a checkpoint without an address', 'spec.router.checkpoint', {}, [/spec\.router\.checkpoint\.uri: Required value/]],
+  [
+    'a checkpoint without an address',
+    'spec.router.checkpoint',
+    {},
+    [/spec\.router\.checkpoint/, /needs exactly one of uri and routerRef; set one/],
+  ],
+  [
+    'a checkpoint from two places',
+    'spec.router.checkpoint',
+    { uri: '/models/a.pt', routerRef: { name: 'math' } },
+    [/spec\.router\.checkpoint/, /needs exactly one of uri and routerRef; set one of them, or remove the other/],
+  ],
+  [
+    'a hub token for the bundles of an R2RRouter',
+    'spec.router.checkpoint',
+    { routerRef: { name: 'math' }, tokenSecretRef: { name: 'hub', key: 'token' } },
+    [/spec\.router\.checkpoint/, /tokenSecretRef: applies only to an hf:\/\/ address/],
+  ],
+  [
+    'an R2RRouter without a name',
+    'spec.router.checkpoint',
+    { routerRef: {} },
+    [/spec\.router\.checkpoint\.routerRef\.name: Required value/],
+  ],
+  ...(
+    [
+      ['with a dot in its name', 'math.v1', /must be the name of an R2RRouter: a letter, then lower-case letters, digits and -/],
+      ['of another namespace', 'team/math', /must be the name of an R2RRouter/],
+      ['of 41 characters', 'a'.repeat(41), /Too long|40/],
+      ['with an empty name', '', /at least 1 chars/],
+    ] as const
+  ).map(
+    ([what, routerName, pattern]) =>
+      [
+        `an R2RRouter ${what}`,
+        'spec.router.checkpoint',
+        { routerRef: { name: routerName } },
+        [/spec\.router\.checkpoint\.routerRef\.name/, pattern],
+      ] as const,
+  ),
+  [
+    'a probability above 1 where an R2RRouter makes the strategy neural',
+    'spec.router',
+    { threshold: 2, checkpoint: { routerRef: { name: 'math' } } },
+    [/spec\.router/, /threshold: is a probability/],
+  ],
   ['an unknown precision', 'spec.router.precision', 'int4', [/spec\.router\.precision/, /supported values: "int8", "fp32"/]],
   ['an unknown device', 'spec.router.device', 'gpu', [/spec\.router\.device/, /supported values: "cpu", "cuda"/]],
   ['an unknown look-ahead', 'spec.router.lookahead', 'on', [/spec\.router\.lookahead/, /supported values: "Off", "Single", "Nested"/]],

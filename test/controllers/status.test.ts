@@ -38,6 +38,7 @@ const observation = (seen: Partial<Observation> = {}): Observation => ({
   unreachableRouters: 0,
   secrets: [],
   routing: undefined,
+  awaitedBundle: undefined,
   probeProblem: undefined,
   stalled: undefined,
   ...seen,
