@@ -9,9 +9,9 @@ const manage = ['list', 'watch', 'create', 'patch', 'delete'];
 /** Every verb the operator uses, and those it may only hold because it grants them to routers. */
 const operatorRules: k8s.PolicyRule[] = [
   { apiGroups: [group], resources: [plural, routerPlural], verbs: ['list', 'watch'] },
-  { apiGroups: [group], resources: [`${plural}/status`], verbs: ['patch'] },
+  { apiGroups: [group], resources: [`${plural}/status`, `${routerPlural}/status`], verbs: ['patch'] },
   // Children carry blockOwnerDeletion; where OwnerReferencesPermissionEnforcement is on, setting it needs this.
-  { apiGroups: [group], resources: [`${plural}/finalizers`], verbs: ['update'] },
+  { apiGroups: [group], resources: [`${plural}/finalizers`, `${routerPlural}/finalizers`], verbs: ['update'] },
   // get: the endpoint Service's name may be taken by an object that is not ours, which the cache does not hold.
   { apiGroups: [''], resources: ['services'], verbs: ['get', ...manage] },
   // get: granted to routers, for their own ConfigMap.
@@ -19,7 +19,12 @@ const operatorRules: k8s.PolicyRule[] = [
   { apiGroups: [''], resources: ['serviceaccounts'], verbs: manage },
   { apiGroups: ['apps'], resources: ['deployments', 'controllerrevisions'], verbs: manage },
   { apiGroups: ['rbac.authorization.k8s.io'], resources: ['roles', 'rolebindings'], verbs: manage },
-  { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: manage },
+  // get, here and below: a router's names may be taken by objects that are not ours, which the caches do not hold.
+  { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: ['get', ...manage] },
+  // Jobs are made once and never changed.
+  { apiGroups: ['batch'], resources: ['jobs'], verbs: ['get', 'list', 'watch', 'create', 'delete'] },
+  // patch: whether a workspace goes with its router. Never deleted: the garbage collector does that where the spec says so.
+  { apiGroups: [''], resources: ['persistentvolumeclaims'], verbs: ['get', 'list', 'watch', 'create', 'patch'] },
   { apiGroups: [''], resources: ['pods'], verbs: ['list', 'watch'] },
   // Granted to routers; the operator itself does not use it.
   { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['list', 'watch'] },

@@ -55,9 +55,12 @@ export function jobsPolicyName(router: string): string {
   return `${router}-jobs`;
 }
 
+/** Value of `app.kubernetes.io/component` on the Jobs and pods of a router: it may have a deployment's name. */
+export const routerJobComponent = 'router-job';
+
 /** Labels that select the Jobs and pods of a router. */
 export function routerSelectorLabels(router: string): Record<string, string> {
-  return { [labelKeys.name]: 'r2r', [labelKeys.instance]: router, [labelKeys.component]: 'router-job' };
+  return { [labelKeys.name]: 'r2r', [labelKeys.instance]: router, [labelKeys.component]: routerJobComponent };
 }
 
 /** Labels of all that belongs to one step. */

@@ -32,6 +32,15 @@ export const routerReasons = {
   notBetter: 'NotBetterThanCurrent',
   notMeasured: 'NotMeasured',
   noBundle: 'NoBundle',
+  /** No R2RDeployment follows this router. */
+  noFollowers: 'NoFollowers',
+  /** Deployments get the bundle, one after the other. */
+  rollingOut: 'RollingOut',
+  rolledOut: 'RolledOut',
+  /** A deployment went back to the bundle before; the others keep theirs. */
+  rolledBack: 'RolledBack',
+  /** The API server refuses a Job or what it needs. */
+  applyFailed: 'ApplyFailed',
   specInvalid: 'SpecInvalid',
   noProblem: 'NoProblem',
 } as const;
@@ -106,12 +115,18 @@ const bundle = z.object({
   madeAt: time,
 });
 
+/** `Waiting`: another deployment comes first. `Observing`: it runs with the bundle, and its routers are watched. */
+export const followerStates = ['Waiting', 'Updating', 'Observing', 'Done', 'RolledBack'] as const;
+
 const follower = z.object({
   name: z.string().max(253).describe('R2RDeployment that follows this router.'),
-  digest: hash.optional().describe('Bundle in force there.'),
-  state: z.enum(['Waiting', 'Updating', 'Observing', 'Done', 'RolledBack']),
+  digest: hash.optional().describe('Bundle that it is to use. Absent: none yet.'),
+  state: z.enum(followerStates),
+  previous: hash.optional().describe('Bundle to which it goes back if its routers report errors or an alarm.'),
+  refused: hash.optional().describe('Bundle from which it went back. It is not tried again before the spec or the bundle changes.'),
+  generation: count.optional().describe('metadata.generation in which it went back.'),
   message: z.string().max(1024).optional(),
-  since: time.optional(),
+  since: time.optional().describe('When this state began.'),
 });
 
 export const routerStatusSchema = z.object({
@@ -141,7 +156,7 @@ export const routerStatusSchema = z.object({
     .object({ digest: hash, uri: z.string().max(2048), ...metrics })
     .optional()
     .describe('What deployments that follow get.'),
-  history: z.array(bundle).max(50).meta({ 'x-kubernetes-list-type': 'atomic' }).optional().describe('Bundles, the newest first.'),
+  history: z.array(bundle).max(256).meta({ 'x-kubernetes-list-type': 'atomic' }).optional().describe('Bundles, the newest first.'),
   deployments: z
     .array(follower)
     .max(100)
@@ -167,3 +182,4 @@ export type R2RRouterStatus = z.infer<typeof routerStatusSchema>;
 export type RouterStepStatus = z.infer<typeof step>;
 export type RouterStepFailure = z.infer<typeof failure>;
 export type RouterBundleRecord = z.infer<typeof bundle>;
+export type RouterFollower = z.infer<typeof follower>;

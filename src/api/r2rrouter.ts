@@ -73,7 +73,7 @@ export const routerSpecSchema = z
 export const r2rRouterSchema = z
   .object({ spec: routerSpecSchema, status: routerStatusSchema.optional() })
   .describe(
-    'A router for a pair of models: labelled, trained, checked, and rolled out to the deployments that follow it. The operator of this version does not act on it yet.',
+    'A router for a pair of models: labelled, trained, checked, and rolled out to the deployments that follow it.',
   )
   .meta(
     rules(

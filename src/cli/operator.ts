@@ -7,6 +7,8 @@ import { KubeConfig } from '@kubernetes/client-node';
 import { pino } from 'pino';
 import { Registry, collectDefaultMetrics } from 'prom-client';
 import { addR2RDeploymentController } from '../controllers/r2rdeployment-controller.ts';
+import { makeCaches } from '../controllers/caches.ts';
+import { addR2RRouterController, progressClient } from '../controllers/router/index.ts';
 import { routerClient } from '../controllers/router-client.ts';
 import { EventRecorder, KubeClient, KubeMetrics, Manager } from '../kube/index.ts';
 import { packageVersion } from './version.ts';
@@ -15,10 +17,11 @@ const usage = `usage: r2r operator [flags]
 
   --namespace NAME      namespace of the leader election lease   (default: $POD_NAMESPACE, else "default")
   --router-image IMAGE  image of routers and CPU engines         (default: ghcr.io/r2r-kubernetes/router at this version)
+  --trainer-image IMAGE image of training Jobs                   (default: ghcr.io/r2r-kubernetes/trainer at this version)
   --sglang-image IMAGE  image of SGLang engines                  (default: the stock release this version was tested with)
   --health-port PORT    /healthz and /readyz                     (default: 8081)
   --metrics-port PORT   /metrics, Prometheus format              (default: 8080)
-  --concurrency N       deployments reconciled at the same time  (default: 4)
+  --concurrency N       deployments, and routers, reconciled at the same time (default: 4)
   --leader-elect BOOL   run with other replicas                  (default: true)
   --log-level LEVEL     debug, info, warn, error                 (default: info)
 `;
@@ -33,6 +36,7 @@ export async function operator(argv: readonly string[]): Promise<void> {
     options: {
       namespace: { type: 'string', default: process.env.POD_NAMESPACE ?? 'default' },
       'router-image': { type: 'string', default: `ghcr.io/r2r-kubernetes/router:${packageVersion()}` },
+      'trainer-image': { type: 'string', default: `ghcr.io/r2r-kubernetes/trainer:${packageVersion()}` },
       'sglang-image': { type: 'string' },
       'health-port': { type: 'string', default: '8081' },
       'metrics-port': { type: 'string', default: '8080' },
@@ -70,20 +74,16 @@ export async function operator(argv: readonly string[]): Promise<void> {
   });
   const recorder = new EventRecorder(client, { controller: 'r2r.dev/operator', instance, logger, metrics });
   const routers = routerClient();
-  addR2RDeploymentController(manager, {
-    client,
-    recorder,
-    routers,
-    logger,
-    metrics,
-    registry,
-    concurrency,
-    render: {
-      routerImage: values['router-image'],
-      ...(values['sglang-image'] !== undefined && { sglangImage: values['sglang-image'] }),
-      operatorNamespace: values.namespace,
-    },
-  });
+  const progress = progressClient();
+  const render = {
+    routerImage: values['router-image'],
+    trainerImage: values['trainer-image'],
+    ...(values['sglang-image'] !== undefined && { sglangImage: values['sglang-image'] }),
+    operatorNamespace: values.namespace,
+  };
+  const shared = { client, recorder, logger, metrics, registry, concurrency, render, caches: makeCaches(manager) };
+  addR2RDeploymentController(manager, { ...shared, routers });
+  addR2RRouterController(manager, { ...shared, progress });
 
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort(new Error(`received ${signal}`)));
@@ -101,7 +101,7 @@ export async function operator(argv: readonly string[]): Promise<void> {
     await manager.run(stop.signal);
   } finally {
     await recorder.flush();
-    await routers.close();
+    await Promise.all([routers.close(), progress.close()]);
     for (const server of servers) server.close();
     await client.close();
   }

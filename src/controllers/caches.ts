@@ -3,6 +3,7 @@ import { group, kind, plural, version } from '../api/r2rdeployment.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import { routerKind, routerPlural } from '../api/r2rrouter.ts';
 import type { R2RRouter } from '../api/r2rrouter.ts';
+import { routerJobComponent } from '../api/r2rrouter-names.ts';
 import {
   configMaps,
   controllerRevisions,
@@ -54,13 +55,18 @@ export function makeCaches(manager: Manager): Caches {
   };
 }
 
-/** Pods hang on ReplicaSets, so they are found by label and not by owner. */
+/** Pods hang on ReplicaSets or Jobs, so they are found by label and not by owner. */
 function instanceIndex({ metadata }: Live): string {
   return `${metadata.namespace ?? ''}/${metadata.labels?.[labelKeys.instance] ?? ''}`;
 }
 
-export function podsOfInstance(caches: Caches, { namespace, name }: ObjectKey): readonly Live<Pod>[] {
-  return caches.pods.byIndex('instance', `${namespace ?? ''}/${name}`);
+/** Of an R2RDeployment, or those of the Jobs of an R2RRouter, which may have the same name. */
+export function podsOfInstance(
+  caches: Caches,
+  { namespace, name }: ObjectKey,
+  of: 'deployment' | 'router-job' = 'deployment',
+): readonly Live<Pod>[] {
+  return caches.pods.byIndex('instance', `${namespace ?? ''}/${name}`).filter((pod) => isOfDeployment(pod) === (of === 'deployment'));
 }
 
 /** The keys of the deployments that follow an R2RRouter. */
@@ -69,10 +75,15 @@ export function followersOf(caches: Caches, { metadata }: Live): ObjectKey[] {
   return followers.map(({ metadata: { namespace, name } }) => ({ namespace, name }));
 }
 
-/** The key of a pod's R2RDeployment. */
-export function instanceKey({ metadata }: Live): ObjectKey[] {
-  const name = metadata.labels?.[labelKeys.instance];
-  return name && metadata.namespace ? [{ namespace: metadata.namespace, name }] : [];
+/** The key of a pod's R2RDeployment; none for a pod of a Job. */
+export function instanceKey(pod: Live): ObjectKey[] {
+  const { labels, namespace } = pod.metadata;
+  const name = labels?.[labelKeys.instance];
+  return name && namespace && isOfDeployment(pod) ? [{ namespace, name }] : [];
+}
+
+function isOfDeployment({ metadata }: Live): boolean {
+  return metadata.labels?.[labelKeys.component] !== routerJobComponent;
 }
 
 export function kindKey({ group: kindGroup, version: kindVersion, kind: kindName }: ResourceType): string {

@@ -5,6 +5,7 @@ import type { EventRecorder, KubeClient, KubeMetrics, Logger, Manager } from '..
 import type { RenderOptions } from '../manifests/index.ts';
 import { OperatorMetrics } from './metrics.ts';
 import { followersOf, instanceKey, makeCaches, r2rDeployments } from './caches.ts';
+import type { Caches } from './caches.ts';
 import { R2RDeploymentReconciler } from './r2rdeployment-reconciler.ts';
 import type { RouterClient } from './router-client.ts';
 import { offersOf } from './router-reference.ts';
@@ -20,11 +21,13 @@ export interface R2RDeploymentControllerOptions {
   readonly registry: Registry;
   /** Deployments reconciled at the same time. */
   readonly concurrency: number;
+  /** Shared with other controllers. @default its own */
+  readonly caches?: Caches;
 }
 
 /** Adds the controller for R2RDeployments, with the informers it reads, to a manager. */
 export function addR2RDeploymentController(manager: Manager, options: R2RDeploymentControllerOptions): Controller {
-  const caches = makeCaches(manager);
+  const { caches = makeCaches(manager) } = options;
   const operatorMetrics = new OperatorMetrics(options.registry, () => caches.r2r.list());
   const reconciler = new R2RDeploymentReconciler({ ...options, caches, operatorMetrics });
   const { logger, metrics, concurrency } = options;

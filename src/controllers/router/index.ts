@@ -4,3 +4,7 @@ export { observeJob } from './observation.ts';
 export type { ObservedJob } from './observation.ts';
 export { plan } from './plan.ts';
 export type { Plan, PlanInput } from './plan.ts';
+export { addR2RRouterController } from './controller.ts';
+export type { R2RRouterControllerOptions } from './controller.ts';
+export { progressClient } from './progress-client.ts';
+export type { ProgressClient } from './progress-client.ts';

@@ -105,7 +105,8 @@ function historyOf({ router, steps, bundle, now }: StatusInput): readonly Router
   // A spec that was changed back: its bundle is the newest again.
   const again = made ?? before.find((each) => each.hash === hash);
   const list = again ? [again, ...before.filter(({ digest }) => digest !== again.digest)] : before;
-  const kept = list.filter(({ digest }, index) => index < spec.storage.bundles.keep || digest === spec.rollout.bundle);
+  const inUse = new Set([spec.rollout.bundle, ...(status?.deployments ?? []).flatMap(({ digest: used, previous }) => [used, previous])]);
+  const kept = list.filter(({ digest }, index) => index < spec.storage.bundles.keep || inUse.has(digest));
   return kept.map((each, index) => {
     if (index > 0 || !again) return each;
     const { passed, message } = gateDecision(spec.gate, each, spec.source.checkpoint !== undefined);

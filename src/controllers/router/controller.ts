@@ -1,0 +1,68 @@
+import { Gauge } from 'prom-client';
+import type { Registry } from 'prom-client';
+import { phases } from '../../api/r2rrouter-status.ts';
+import { Controller, anyChange, beyondStatus } from '../../kube/index.ts';
+import type { EventRecorder, KubeClient, KubeMetrics, Live, Logger, Manager, ObjectKey } from '../../kube/index.ts';
+import type { R2RDeployment } from '../../api/r2rdeployment.ts';
+import type { RouterJobOptions } from '../../manifests/index.ts';
+import { r2rRouters } from '../caches.ts';
+import type { Caches } from '../caches.ts';
+import { informerOf, makeRouterCaches, routerOfPod } from './caches.ts';
+import type { ProgressClient } from './progress-client.ts';
+import { R2RRouterReconciler } from './reconciler.ts';
+
+export interface R2RRouterControllerOptions {
+  readonly client: KubeClient;
+  /** Shared with the controller of R2RDeployments. */
+  readonly caches: Caches;
+  readonly recorder: EventRecorder;
+  readonly progress: ProgressClient;
+  readonly render: RouterJobOptions;
+  readonly logger: Logger;
+  readonly metrics: KubeMetrics;
+  /** Where the operator's own metrics are registered. */
+  readonly registry: Registry;
+  /** Routers reconciled at the same time. */
+  readonly concurrency: number;
+}
+
+/** Adds the controller for R2RRouters to a manager. */
+export function addR2RRouterController(manager: Manager, options: R2RRouterControllerOptions): Controller {
+  const { registry, logger, metrics, concurrency } = options;
+  const caches = makeRouterCaches(manager, options.caches);
+  const byPhase = new Gauge({
+    name: 'r2r_operator_routers',
+    help: 'R2RRouters by phase.',
+    labelNames: ['phase'],
+    registers: [registry],
+    collect() {
+      const counts = Object.fromEntries(phases.map((phase) => [phase, 0]));
+      for (const { status } of caches.routers.list()) counts[status?.phase ?? 'Pending'] = (counts[status?.phase ?? 'Pending'] ?? 0) + 1;
+      for (const [phase, count] of Object.entries(counts)) byPhase.set({ phase }, count);
+    },
+  });
+  const reconciler = new R2RRouterReconciler({ ...options, caches });
+  const controller = new Controller({
+    name: 'r2rrouter',
+    reconcile: reconciler.reconcile,
+    concurrency,
+    deadlineMs: 120_000,
+    logger,
+    metrics,
+  });
+  controller
+    .watch(caches.routers, beyondStatus)
+    .owns(caches.jobs, r2rRouters, anyChange)
+    .owns(caches.claims, r2rRouters, anyChange)
+    .owns(informerOf(caches, { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy' }), r2rRouters, anyChange)
+    .follow(caches.pods, routerOfPod, anyChange)
+    .follow(caches.r2r, followedRouter, anyChange);
+  manager.add(controller);
+  return controller;
+}
+
+/** The router that a deployment takes its bundles from: how it gets on with one decides who gets it next. */
+function followedRouter({ metadata: { namespace }, spec }: Live<R2RDeployment>): ObjectKey[] {
+  const name = spec.router.checkpoint?.routerRef?.name;
+  return name === undefined ? [] : [{ namespace, name }];
+}

@@ -1,0 +1,212 @@
+import { setConditions } from '../../api/conditions.ts';
+import { routerSpecSchema } from '../../api/r2rrouter.ts';
+import type { R2RRouter } from '../../api/r2rrouter.ts';
+import { routerReasons } from '../../api/r2rrouter-status.ts';
+import type { R2RRouterStatus } from '../../api/r2rrouter-status.ts';
+import { routerLabelKeys } from '../../api/r2rrouter-names.ts';
+import { configMaps, ensureStatus, jobs as jobType, persistentVolumeClaims } from '../../kube/index.ts';
+import type { EventRecorder, KubeClient, Live, ObjectKey, Result } from '../../kube/index.ts';
+import { OverlayError, RouterSpecError, jobsNetworkPolicy, stepObjects, workspaceObject } from '../../manifests/index.ts';
+import type { RouterJobOptions } from '../../manifests/index.ts';
+import { r2rRouters } from '../caches.ts';
+import type { Problem } from '../pod-problem.ts';
+import { podsOfJobs } from './caches.ts';
+import type { RouterCaches } from './caches.ts';
+import { followersNow } from './followers.ts';
+import { RouterObjectInTheWayError, RouterObjectRefusedError, keep, makeOnce } from './making.ts';
+import { noteRouterChanges } from './notes.ts';
+import { observeJob } from './observation.ts';
+import type { ObservedJob } from './observation.ts';
+import { plan } from './plan.ts';
+import type { Plan } from './plan.ts';
+import type { ProgressClient } from './progress-client.ts';
+import { ProgressScraper, scrapeMs } from './progress-scraper.ts';
+import { rollOut } from './rollout.ts';
+
+export interface RouterReconcilerOptions {
+  readonly client: KubeClient;
+  readonly caches: RouterCaches;
+  readonly recorder: EventRecorder;
+  readonly progress: ProgressClient;
+  readonly render: RouterJobOptions;
+  /** Wall clock. */
+  readonly now?: () => Date;
+}
+
+/** How soon to try again what the API server refuses for good: a quota may grow. */
+const refusedMs = 30_000;
+
+/**
+ * Brings one R2RRouter on: looks at its Jobs, plans (pure), makes and removes Jobs, decides which deployment gets which bundle, and writes the
+ * status once. All it needs to know is in the cluster, so another replica can go on at any point.
+ */
+export class R2RRouterReconciler {
+  readonly #options: RouterReconcilerOptions;
+  readonly #scraper: ProgressScraper;
+
+  constructor(options: RouterReconcilerOptions) {
+    this.#options = options;
+    this.#scraper = new ProgressScraper(options.progress, () => this.#now());
+  }
+
+  readonly reconcile = async (key: ObjectKey, signal: AbortSignal): Promise<Result | undefined> => {
+    const live = this.#options.caches.routers.get(key);
+    if (!live || live.metadata.deletionTimestamp) return undefined;
+    const parsed = routerSpecSchema.safeParse(live.spec);
+    if (!parsed.success) {
+      const [issue] = parsed.error.issues;
+      return this.#stall(
+        live,
+        { reason: routerReasons.specInvalid, message: `spec.${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}` },
+        signal,
+      );
+    }
+    const router: Live<R2RRouter> = { ...live, spec: parsed.data };
+    const jobs = await this.#observe(router, signal);
+    let planned: Plan;
+    let problem: Problem | undefined;
+    try {
+      planned = plan({ router, jobs, now: this.#now() });
+      problem = await this.#act(router, planned, signal);
+    } catch (error) {
+      if (error instanceof RouterObjectInTheWayError) return { requeueAfterMs: 1_000 };
+      if (!(error instanceof RouterSpecError || error instanceof OverlayError)) throw error;
+      return this.#stall(live, { reason: routerReasons.specInvalid, message: error.message }, signal);
+    }
+    const { status, atMs } = this.#withRollout(router, planned);
+    await this.#write(live, problem ? refused(status, problem, live.metadata.generation ?? 0, this.#now()) : status, signal);
+    return { requeueAfterMs: problem ? refusedMs : this.#nextMs(status, atMs) };
+  };
+
+  async #observe(router: Live<R2RRouter>, signal: AbortSignal): Promise<readonly ObservedJob[]> {
+    const { caches } = this.#options;
+    const pods = podsOfJobs(caches, router.metadata);
+    const own = caches.jobs.ownedBy(router.metadata.uid);
+    this.#scraper.retain(new Set(caches.jobs.list().map(({ metadata }) => metadata.uid)));
+    const observed = await Promise.all(
+      own.map(async (job) => {
+        const of = pods.get(job.metadata.uid) ?? [];
+        return observeJob(job, of, await this.#scraper.progress(job, of, signal));
+      }),
+    );
+    return observed.filter((job) => job !== undefined);
+  }
+
+  /** Does what the plan says. @returns why the API server refuses it */
+  async #act(router: Live<R2RRouter>, { create, remove, status }: Plan, signal: AbortSignal): Promise<Problem | undefined> {
+    const { client, caches, render } = this.#options;
+    const { namespace } = router.metadata;
+    const access = { client, caches };
+    for (const { name, uid } of remove) {
+      // Foreground: the Job's name is taken until its pods are gone, so that no two write at once.
+      await client.delete(jobType, { namespace, name }, { uid, propagation: 'Foreground', signal });
+    }
+    await this.#dropOldFiles(router, status, signal);
+    try {
+      // Rendered before anything is made: an overlay that cannot be merged makes nothing.
+      const objects = create.flatMap((identity) => stepObjects(this.#jobInput(router, identity, status), render));
+      if (objects.length > 0 || status.steps?.some(({ state }) => state === 'Pending' || state === 'Running')) {
+        await keep(access, router, jobsNetworkPolicy(router, render), signal);
+        await this.#keepWorkspace(router, signal);
+      }
+      for (const object of objects) await makeOnce(access, router, object, signal);
+      return undefined;
+    } catch (error) {
+      if (error instanceof RouterObjectRefusedError) return error.problem;
+      throw error;
+    }
+  }
+
+  #jobInput(router: Live<R2RRouter>, identity: Plan['create'][number], { bundle }: R2RRouterStatus) {
+    return { router, identity, ...(bundle && identity.step === 'bundle' && { current: bundle.uri }) };
+  }
+
+  /** The claim is made once; only whether it goes with the router may change later. */
+  async #keepWorkspace(router: Live<R2RRouter>, signal: AbortSignal): Promise<void> {
+    const { client, caches } = this.#options;
+    const claim = workspaceObject(router);
+    if (!claim) return;
+    if (await makeOnce({ client, caches }, router, claim, signal)) return;
+    const key = { namespace: router.metadata.namespace, name: claim.metadata.name };
+    const live = caches.claims.get(key);
+    const wanted = claim.metadata.ownerReferences !== undefined;
+    if (!live || (live.metadata.ownerReferences ?? []).length > 0 === wanted) return;
+    await client.patch(persistentVolumeClaims, key, { metadata: { ownerReferences: claim.metadata.ownerReferences ?? null } }, { signal });
+  }
+
+  /** ConfigMaps of Jobs that are gone and of steps that nobody wants any more. */
+  async #dropOldFiles(router: Live<R2RRouter>, { steps = [] }: R2RRouterStatus, signal: AbortSignal): Promise<void> {
+    const { client, caches } = this.#options;
+    const { namespace, uid } = router.metadata;
+    const needed = new Set([
+      ...steps.map(({ hash }) => hash),
+      ...caches.jobs.ownedBy(uid).map(({ metadata }) => metadata.labels?.[routerLabelKeys.hash]),
+    ]);
+    for (const { metadata } of caches.children.get('v1/ConfigMap')?.ownedBy(uid) ?? []) {
+      const hash = metadata.labels?.[routerLabelKeys.hash];
+      if (metadata.deletionTimestamp || hash === undefined || needed.has(hash)) continue;
+      await client.delete(configMaps, { namespace, name: metadata.name }, { uid: metadata.uid, signal });
+    }
+  }
+
+  #withRollout(router: Live<R2RRouter>, planned: Plan): { readonly status: R2RRouterStatus; readonly atMs: number | undefined } {
+    const { spec, status: before, metadata } = router;
+    const now = this.#now();
+    const { generation = 0 } = metadata;
+    const rollout = rollOut({
+      followers: followersNow(this.#options.caches, router),
+      before: before?.deployments ?? [],
+      offered: planned.status.bundle?.digest,
+      observeSeconds: spec.rollout.observeSeconds,
+      generation,
+      now,
+    });
+    const { deployments: _, ...status } = planned.status;
+    const times = [planned.atMs, rollout.atMs].filter((each) => each !== undefined);
+    return {
+      status: {
+        ...status,
+        conditions: setConditions(status.conditions, [rollout.condition], generation, now),
+        ...(rollout.followers.length > 0 && { deployments: [...rollout.followers] }),
+      },
+      atMs: times.length > 0 ? Math.min(...times) : undefined,
+    };
+  }
+
+  /** Nothing can be rendered: Jobs that run go on, deployments keep their bundle, the status says why. */
+  async #stall(live: Live<R2RRouter>, problem: Problem, signal: AbortSignal): Promise<Result> {
+    const generation = live.metadata.generation ?? 0;
+    await this.#write(
+      live,
+      refused({ ...live.status, observedGeneration: generation, phase: 'Failed' }, problem, generation, this.#now()),
+      signal,
+    );
+    return {};
+  }
+
+  async #write(live: Live<R2RRouter>, status: R2RRouterStatus, signal: AbortSignal): Promise<void> {
+    const written = await ensureStatus(this.#options.client, r2rRouters, status, live, { signal });
+    if (written) noteRouterChanges(this.#options.recorder, live, live.status, status);
+  }
+
+  /** In how many ms to look again. */
+  #nextMs({ steps = [] }: R2RRouterStatus, atMs: number | undefined): number | undefined {
+    const due = atMs === undefined ? undefined : Math.max(1_000, atMs - this.#now().getTime());
+    return steps.some(({ state }) => state === 'Running') ? Math.min(scrapeMs, due ?? scrapeMs) : due;
+  }
+
+  #now(): Date {
+    return this.#options.now?.() ?? new Date();
+  }
+}
+
+/** A status that also says what only a change of the spec or of the cluster mends. */
+function refused(status: R2RRouterStatus, problem: Problem, generation: number, now: Date): R2RRouterStatus {
+  const conditions = [
+    { type: 'Reconciling', status: 'False', reason: problem.reason, message: 'see condition Stalled' },
+    { type: 'Stalled', status: 'True', ...problem },
+    { type: 'JobsReady', status: 'False', ...problem },
+    ...(status.bundle ? [] : [{ type: 'Ready', status: 'False', ...problem } as const]),
+  ] as const;
+  return { ...status, conditions: setConditions(status.conditions, conditions, generation, now) };
+}
