@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import type { R2RDeploymentSpecInput } from '../../src/api/r2rdeployment.ts';
+import type { R2RDeploymentSpec, R2RDeploymentSpecInput } from '../../src/api/r2rdeployment.ts';
 import { revisionNames, templateRecordName } from '../../src/api/names.ts';
 import { maxNameLength, specSchema } from '../../src/api/r2rdeployment.ts';
 import { revisionOf, templateKey } from '../../src/api/revision.ts';
 import { routerConfigDigest, routerConfigSchema } from '../../src/api/router-config.ts';
+import type { RouterOffer } from '../../src/api/router-offer.ts';
 import { strategies } from '../../src/api/strategies.ts';
 import { routerConfig } from '../../src/manifests/index.ts';
 import { set, stored } from './deployments.ts';
@@ -126,6 +127,44 @@ describe('the revision', () => {
       ];
       for (const other of others) assert.equal(revisionOf(other), revisionOf(before));
       assert.equal(new Set([before, ...others].map(templateKey)).size, 5);
+    });
+
+    describe('from an R2RRouter', () => {
+      const following = (offer: RouterOffer, llm?: string): R2RDeploymentSpec => {
+        const spec = network({ checkpoint: { routerRef: { name: 'math' } } }, llm);
+        return { ...spec, router: { ...spec.router, offer } };
+      };
+      const onClaim = following({ claim: 'routers', onOneNode: false });
+
+      it('counts by its claim as the same claim in an address does', () => {
+        const addressed = network({ checkpoint: { uri: 'pvc://routers/a.pt' } });
+        assert.deepEqual([revisionOf(onClaim), templateKey(onClaim)], [revisionOf(addressed), templateKey(addressed)]);
+        assert.notEqual(revisionOf(following({ claim: 'others', onOneNode: false })), revisionOf(onClaim));
+        assert.equal(
+          revisionOf(following({ claim: 'weights', onOneNode: false }, 'pvc://weights/llm')),
+          revisionOf(network({}, 'pvc://weights/llm')),
+        );
+      });
+
+      it('stays with the templates when a bundle is assigned', () => {
+        const assigned = following({ claim: 'routers', onOneNode: false, uri: 'pvc://routers/bundles/aa' });
+        assert.deepEqual([revisionOf(assigned), templateKey(assigned)], [revisionOf(onClaim), templateKey(onClaim)]);
+      });
+
+      it('stays, but with other templates, when the pods must go to one node or reach an object store otherwise', () => {
+        assert.equal(revisionOf(following({ claim: 'routers', onOneNode: true })), revisionOf(onClaim));
+        assert.notEqual(templateKey(following({ claim: 'routers', onOneNode: true })), templateKey(onClaim));
+        const s3 = [
+          {},
+          { region: 'eu-west-1' },
+          { credentialsSecretName: 'keys' },
+          { caSecretName: 'ca' },
+          { endpoint: 'https://minio:9000' },
+        ];
+        const specs = s3.map((access) => following({ onOneNode: false, s3: access }));
+        for (const spec of specs) assert.equal(revisionOf(spec), revisionOf(original));
+        assert.equal(new Set(specs.map(templateKey)).size, s3.length);
+      });
     });
 
     it('leaves even the templates as they are where the resources of the container are given', () => {

@@ -7,9 +7,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Registry } from 'prom-client';
 import { parse } from 'yaml';
 import { customResourceDefinition } from '../../src/api/crd.ts';
+import { routerCustomResourceDefinition } from '../../src/api/r2rrouter-crd.ts';
+import type { R2RRouterStatus } from '../../src/api/r2rrouter-status.ts';
 import { findCondition } from '../../src/api/conditions.ts';
 import type { R2RDeployment } from '../../src/api/r2rdeployment.ts';
-import { r2rDeployments } from '../../src/controllers/caches.ts';
+import { r2rDeployments, r2rRouters } from '../../src/controllers/caches.ts';
 import { addR2RDeploymentController } from '../../src/controllers/r2rdeployment-controller.ts';
 import type { RouterStatus } from '../../src/api/router-status.ts';
 import type { RouterClient } from '../../src/controllers/router-client.ts';
@@ -52,8 +54,9 @@ describe('the R2RDeployment controller on a real API server', function () {
   before(async () => {
     const plane = await controlPlane();
     admin = KubeClient.fromConfig(plane.kubeConfig(), { fieldManager: 'a-person' });
-    await admin.apply(customResourceDefinitions, customResourceDefinition());
-    await until('the CRD is served', 30_000, async () => (await admin.list(r2rDeployments)).items.length >= 0);
+    for (const crd of [customResourceDefinition(), routerCustomResourceDefinition()]) await admin.apply(customResourceDefinitions, crd);
+    await until('the CRDs are served', 30_000, async () => (await admin.list(r2rDeployments)).items.length >= 0);
+    await until('that of R2RRouters, too', 30_000, async () => (await admin.list(r2rRouters)).items.length >= 0);
     // other test files may have left resources behind, some of them refused and tried again and again
     for (const { metadata } of (await admin.list(r2rDeployments)).items) await admin.delete(r2rDeployments, metadata);
     registry = new Registry();
@@ -92,7 +95,7 @@ describe('the R2RDeployment controller on a real API server', function () {
   }
 
   const read = (): Promise<Live<R2RDeployment>> => admin.get(r2rDeployments, { namespace, name });
-  const told = async (type: 'Ready' | 'Stalled' | 'Reconciling'): Promise<string> => {
+  const told = async (type: 'Ready' | 'Stalled' | 'Reconciling' | 'RouterReady'): Promise<string> => {
     const condition = findCondition((await read()).status?.conditions, type);
     return `${condition?.status} ${condition?.reason}`;
   };
@@ -256,6 +259,139 @@ describe('the R2RDeployment controller on a real API server', function () {
     assert.equal(findCondition(status.conditions, 'RouterReady')?.reason, 'BundleRefused');
     assert.equal(findCondition(status.conditions, 'RoutingBeneficial')?.reason, 'SlowerThanLLM');
     await admin.delete(pods, pod, { gracePeriodSeconds: 0 });
+  });
+
+  describe('with a router from an R2RRouter', () => {
+    const math = { preset: 'tiny', source: { labels: { path: 'pvc://data/labels' } } };
+    const router = (spec: object = {}): Manifest => ({
+      apiVersion: 'r2r.dev/v1alpha1',
+      kind: 'R2RRouter',
+      metadata: { name: 'math', namespace },
+      spec: { ...math, ...spec },
+    });
+    const following = (more: object = {}): Manifest => example({ router: { checkpoint: { routerRef: { name: 'math' } }, ...more } });
+
+    /** Plays the R2RRouter's controller, whose status says who gets what. */
+    const assign = async (digest?: string, place = 'pvc://math-workspace/store'): Promise<void> => {
+      const history = ['bb', 'aa'].map((each) => ({
+        digest: each,
+        uri: `${place}/bundles/${each}`,
+        hash: 'h',
+        gate: 'Passed' as const,
+        message: 'good',
+        madeAt: '2026-01-01T00:00:00Z',
+      }));
+      const status: R2RRouterStatus = { history, deployments: digest === undefined ? [] : [{ name, digest, state: 'Updating' }] };
+      await admin.patch(r2rRouters, { namespace, name: 'math' }, { status }, { subresource: 'status' });
+    };
+    const configured = async (): Promise<{ checkpoint?: { uri: string }; strategy?: string; threshold?: number }> => {
+      const map = await admin.find(configMaps, { namespace, name: `${name}-${await revision()}-router` });
+      return JSON.parse(map?.data?.['router.json'] ?? '{}') as object;
+    };
+    const loads = (uri: string | undefined): Promise<unknown> =>
+      until(`the configuration with ${uri ?? 'no bundle'}`, 20_000, async () => {
+        const config = await configured();
+        return config.strategy !== undefined && config.checkpoint?.uri === uri;
+      });
+
+    it('makes nothing before that R2RRouter is there, says which one, and goes on when it comes', async () => {
+      await admin.create(r2rDeployments, following());
+      await until('Stalled', 30_000, async () => (await told('Stalled')) === 'True RouterNotFound');
+      assert.equal(await told('RouterReady'), 'False RouterNotFound');
+      const message = findCondition((await read()).status?.conditions, 'Ready')?.message ?? '';
+      assert.match(message, /^spec\.router\.checkpoint\.routerRef\.name: there is no R2RRouter math in namespace/);
+      assert.equal((await admin.list(deployments, { namespace })).items.length, 0);
+      await admin.create(r2rRouters, router());
+      await until('not Stalled', 20_000, async () => (await told('Stalled')) === 'False NoProblem');
+      const slm = { namespace, name: `${name}-${await revision()}-slm` };
+      const { spec } = await until('the SLM Deployment', 20_000, () => admin.find(deployments, slm));
+      const claims = spec?.template.spec?.volumes?.flatMap(({ persistentVolumeClaim }) => persistentVolumeClaim?.claimName ?? []);
+      assert.deepEqual(claims, ['math-workspace']);
+    });
+
+    it('changes the configuration alone when a first bundle is assigned, then another, then none', async () => {
+      await admin.create(r2rRouters, router());
+      await admin.create(r2rDeployments, following({ threshold: 0.7 }));
+      const target = await revision();
+      await loads(undefined);
+      const { strategy, threshold } = await configured();
+      assert.deepEqual([strategy, threshold], ['entropy', 0.45]);
+      const slm = { namespace, name: `${name}-${target}-slm` };
+      const before = await until('the SLM Deployment', 30_000, () => admin.find(deployments, slm));
+      for (const digest of ['aa', 'bb']) {
+        await assign(digest);
+        await loads(`pvc://math-workspace/store/bundles/${digest}`);
+        const config = await configured();
+        assert.deepEqual([config.strategy, config.threshold], ['neural', 0.7]);
+      }
+      await assign();
+      await loads(undefined);
+      assert.equal((await read()).status?.revision?.target, target);
+      assert.equal((await admin.get(deployments, slm)).metadata.generation, before.metadata.generation);
+      const names = (await admin.list(deployments, { namespace })).items.map(({ metadata }) => metadata.name);
+      assert.deepEqual(names.sort(), [`${name}-${target}-llm`, `${name}-${target}-slm`]);
+    });
+
+    it('says that it routes without a network until there is one', async () => {
+      await admin.create(r2rRouters, router());
+      await admin.create(r2rDeployments, following());
+      const target = await revision();
+      const map = { namespace, name: `${name}-${target}-router` };
+      const config = await until('the configuration', 30_000, async () => (await admin.find(configMaps, map))?.data?.['router.json']);
+      const none = { slm: 0, llm: 0, fallback: 0 };
+      routerAnswer = {
+        configDigest: createHash('sha256').update(config).digest('hex'),
+        strategy: 'entropy',
+        alarms: [],
+        waitingFor: [],
+        inFlight: 0,
+        tokensTotal: none,
+        window: { seconds: 60, tokens: none, tokensPerSecond: 0, requests: { total: 20, failed: 0 } },
+        parameters: {},
+        llmEndpoints: [],
+      };
+      const pod = await makePod();
+      await until('the condition', 20_000, async () => (await told('RouterReady')) === 'True NoBundleYet');
+      const message = findCondition((await read()).status?.conditions, 'RouterReady')?.message ?? '';
+      assert.match(message, /; R2RRouter math offers no bundle yet; tokens are routed by entropy until then$/);
+      routerAnswer = { ...routerAnswer, window: { ...routerAnswer.window, requests: { total: 20, failed: 7 } } };
+      await until('the failures', 30_000, async () => (await told('RouterReady')) === 'False RouterErrors');
+      await admin.delete(pods, pod, { gracePeriodSeconds: 0 });
+    });
+
+    it('keeps its pods when the R2RRouter is deleted', async () => {
+      await admin.create(r2rRouters, router());
+      await assign('aa');
+      await admin.create(r2rDeployments, following());
+      const target = await revision();
+      await loads('pvc://math-workspace/store/bundles/aa');
+      await until('both Deployments', 20_000, async () => (await admin.list(deployments, { namespace })).items.length === 2);
+      await admin.delete(r2rRouters, { namespace, name: 'math' });
+      await until('Stalled', 20_000, async () => (await told('Stalled')) === 'True RouterNotFound');
+      assert.equal((await read()).status?.revision?.target, target);
+      assert.equal((await admin.list(deployments, { namespace })).items.length, 2);
+      assert.equal((await configured()).checkpoint?.uri, 'pvc://math-workspace/store/bundles/aa');
+    });
+
+    it('reaches an object store by flags and Secrets, in the same revision whatever the store is', async () => {
+      const s3 = { bucket: 'models', prefix: 'math', endpoint: 'https://minio:9000', credentialsSecretName: 'keys' };
+      await admin.create(r2rRouters, router({ storage: { bundles: { s3 } } }));
+      await admin.create(r2rDeployments, following());
+      const target = await revision();
+      const slm = { namespace, name: `${name}-${target}-slm` };
+      const args = async (): Promise<string> => {
+        const found = await admin.find(deployments, slm);
+        return found?.spec?.template.spec?.containers.find((each) => each.name === 'router')?.args?.join(' ') ?? '';
+      };
+      await until('the flags', 30_000, async () =>
+        (await args()).includes('--s3-endpoint https://minio:9000 --s3-credentials /etc/r2r/s3'),
+      );
+      await assign('bb', 's3://models/math');
+      await loads('s3://models/math/bundles/bb');
+      await admin.patch(r2rRouters, { namespace, name: 'math' }, { spec: { storage: { bundles: { s3: { region: 'eu-west-1' } } } } });
+      await until('the other region', 20_000, async () => (await args()).includes('--s3-region eu-west-1'));
+      assert.equal((await read()).status?.revision?.target, target);
+    });
   });
 
   it('never takes over a Service that is not its own, says so, and goes on when it is gone', async () => {

@@ -209,6 +209,29 @@ describe('the status of an R2RDeployment', () => {
       assert.equal(told(status, 'Ready'), 'True Serving');
     });
 
+    it('answers, but tells that many requests fail, once the wanted network scores', () => {
+      const window = { ...routerStatus().window, requests: { total: 40, failed: 8 } };
+      const status = computeStatus(observation({ routers: [routerStatus({ window, bundle: serving })] }), undefined);
+      assert.equal(told(status, 'RouterReady'), 'False RouterErrors');
+      assert.match(message(status, 'RouterReady'), /8 of 40 requests of the last minute/);
+      assert.equal(told(status, 'Ready'), 'True Serving');
+      const loading = routerStatus({ window, bundle: { ...serving, state: 'Loading' } });
+      assert.equal(told(computeStatus(observation({ routers: [loading] }), undefined), 'RouterReady'), 'False BundleLoading');
+    });
+
+    it('is ready without a network while the R2RRouter offers none, and says so', () => {
+      const awaitedBundle = {
+        reason: 'NoBundleYet',
+        message: 'R2RRouter math offers no bundle yet; tokens are routed by entropy until then',
+      };
+      const status = computeStatus(observation({ awaitedBundle, routers: [routerStatus()] }), undefined);
+      assert.equal(told(status, 'RouterReady'), 'True NoBundleYet');
+      assert.equal(message(status, 'RouterReady'), `1 of 1 routers are ready; ${awaitedBundle.message}`);
+      assert.equal(told(status, 'Ready'), 'True Serving');
+      const behind = observation({ awaitedBundle, routers: [routerStatus({ configDigest: 'before' })] });
+      assert.equal(told(computeStatus(behind, undefined), 'RouterReady'), 'False ConfigurationPending');
+    });
+
     it('says in a condition of its own that the LLM alone would be faster, and keeps it while no router answers', () => {
       assert.equal(findCondition(computeStatus(observation(), undefined).conditions, 'RoutingBeneficial'), undefined);
       const fine = computeStatus(observation({ routers: [routerStatus()] }), undefined);
@@ -219,6 +242,20 @@ describe('the status of an R2RDeployment', () => {
       assert.equal(told(slower, 'RouterReady'), 'True UpToDate');
       assert.equal(message(slower, 'Ready'), 'http://demo.default.svc answers');
       assert.equal(told(computeStatus(observation(), slower), 'RoutingBeneficial'), 'False SlowerThanLLM');
+    });
+
+    it('names the one Secret that is meant where the name of a folder begins that of another', () => {
+      const secrets = [
+        { name: 'keys', folder: '/etc/r2r/s3' },
+        { name: 'authorities', folder: '/etc/r2r/s3-ca' },
+      ];
+      const waiting = (what: string) =>
+        message(
+          computeStatus(observation({ router: noRouterReady, routers: [routerStatus({ waitingFor: [what] })], secrets }), undefined),
+          'RouterReady',
+        );
+      assert.match(waiting('/etc/r2r/s3-ca/ca.crt'), /ca\.crt \(\/etc\/r2r\/s3-ca is Secret authorities\)$/);
+      assert.match(waiting('a key in /etc/r2r/s3'), /\(\/etc\/r2r\/s3 is Secret keys\)$/);
     });
 
     it('names the Secret behind a path that a router speaks of', () => {

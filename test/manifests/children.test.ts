@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { labels, templateRecordName } from '../../src/api/names.ts';
 import type { R2RDeploymentSpecInput } from '../../src/api/r2rdeployment.ts';
 import { revisionOf, templateKey } from '../../src/api/revision.ts';
+import type { RouterOffer } from '../../src/api/router-offer.ts';
 import { OverlayError, endpointService, podTemplates, routerConfig } from '../../src/manifests/index.ts';
 import { stored } from '../api/deployments.ts';
 import { assertGolden } from './golden.ts';
@@ -40,6 +41,43 @@ describe('the children of an R2RDeployment', () => {
       router: { checkpoint: { uri: 'pvc://routers/tiny.pt' }, device: 'cuda' },
     });
     assertGolden('secured.yaml', withoutRecord(render(secured)));
+  });
+
+  const following = (offer: RouterOffer) => {
+    const { metadata, spec } = example('r2rdeployment.yaml');
+    const deployment = stored(metadata.name, { ...spec, router: { checkpoint: { routerRef: { name: 'math' } } } });
+    return { ...deployment, spec: { ...deployment.spec, router: { ...deployment.spec.router, offer } } };
+  };
+
+  it('are those of the golden file for bundles of an R2RRouter in its workspace, on a volume for one node', () => {
+    const offer = { claim: 'math-workspace', onOneNode: true, uri: 'pvc://math-workspace/store/bundles/0a1b' };
+    assertGolden('follows-claim.yaml', withoutRecord(render(following(offer))));
+  });
+
+  it('are those of the golden file for bundles of an R2RRouter in an object store', () => {
+    const s3 = {
+      endpoint: 'https://minio.storage:9000',
+      region: 'eu-west-1',
+      credentialsSecretName: 'store-keys',
+      caSecretName: 'store-ca',
+    };
+    assertGolden(
+      'follows-s3.yaml',
+      withoutRecord(render(following({ onOneNode: false, s3, uri: 's3://models/routers/math/bundles/0a1b' }))),
+    );
+  });
+
+  it('go to the node of the Jobs by the label that these have, where the workspace is a volume for one node', () => {
+    const { metadata, spec } = workload(render(following({ claim: 'math-workspace', onOneNode: true })), 'slm').spec.template;
+    const { affinity } = spec as {
+      affinity?: { podAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { labelSelector: { matchLabels: object } }[] } };
+    };
+    const [term] = affinity?.podAffinity.requiredDuringSchedulingIgnoredDuringExecution ?? [];
+    // The first pod attracts itself, so that it can go somewhere.
+    assert.partialDeepStrictEqual(metadata.labels, term?.labelSelector.matchLabels);
+    assert.deepEqual(term?.labelSelector.matchLabels, { 'r2r.dev/workspace': 'math-workspace' });
+    const llm = workload(render(following({ claim: 'math-workspace', onOneNode: true })), 'llm').spec.template;
+    assert.equal(llm.spec.affinity, undefined);
   });
 
   it('pin the pod templates in a record named by the inputs', () => {

@@ -220,6 +220,7 @@ describe('metrics and status', function () {
       const status = routerStatusSchema.parse(await (await fetch(`${made.router.adminUrl}/r2r/status`)).json());
       assert.deepEqual(status.tokensTotal, { slm: 16, llm: 2, fallback: 0 });
       assert.deepEqual(status.window.tokens, status.tokensTotal);
+      assert.deepEqual(status.window.requests, { total: 2, failed: 0 }, 'the request that was refused does not count');
       assert.equal(status.llmEndpoints.length, 2);
       assert.match(status.configDigest, /^[0-9a-f]{64}$/);
     } finally {
