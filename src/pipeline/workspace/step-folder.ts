@@ -122,8 +122,15 @@ export class StepFolder {
     return record;
   }
 
-  /** Writes the manifest if all parts are finished. Any shard may do it, also two at the same time: they write the same. */
-  async seal(plan: readonly PartPlan[]): Promise<{ readonly manifest: StepManifest } | { readonly missing: number }> {
+  /**
+   * Writes the manifest if all parts are finished. Any shard may do it, also two at the same time: they write the same.
+   *
+   * @param check refuses the whole by its counts
+   */
+  async seal(
+    plan: readonly PartPlan[],
+    check: (counts: Counts) => void = () => undefined,
+  ): Promise<{ readonly manifest: StepManifest } | { readonly missing: number }> {
     const parts: { plan: PartPlan; record: PartRecord }[] = [];
     let missing = 0;
     // By name: a shared volume may list a folder as it was a while ago.
@@ -133,8 +140,18 @@ export class StepFolder {
     }
     if (missing > 0) return { missing };
     const manifest = makeManifest(this.spec, parts);
+    check(manifest.counts);
     await writeWhole(this.#fileSystem, join(this.path, 'manifest.json'), manifestText(manifest));
     return { manifest };
+  }
+
+  /** Makes a finished part one that is to be made. The step is not sealed. */
+  async takeBack(part: PartPlan): Promise<void> {
+    const path = this.#recordPath(part.name);
+    await onDisk(path, async () => {
+      await this.#fileSystem.remove(path);
+      await this.#fileSystem.syncFolder(join(this.path, folders.parts));
+    });
   }
 
   /** Sets a damaged file aside, so that its part is made again when the step runs. @returns the shard that made it, if that is known */
