@@ -14,6 +14,7 @@ export interface JsonObject {
 
 /** The output of a step that another one reads. */
 export interface StepInput {
+  /** Where it is looked for first. Steps of other parameters may have made the same data, and any of them will do. */
   readonly hash: string;
   /** Of its data: see the manifest. */
   readonly digest: string;
@@ -30,10 +31,18 @@ export interface StepSpec<Name extends string = StepName> {
   readonly inputs: Readonly<Partial<Record<Name, StepInput>>>;
 }
 
-/** 16 hexadecimal digits: equal for equal inputs, so that an unchanged step is never run again. */
+/**
+ * 16 hexadecimal digits: equal for equal inputs, so that an unchanged step is never run again. An input counts by its data alone: a change
+ * before it that leaves its data as it was changes nothing here.
+ */
 export function stepHash(spec: StepSpec<string>): string {
-  const { step, format, params, inputs } = spec;
-  return createHash('sha256').update(canonicalJson({ step, format, params, inputs })).digest('hex').slice(0, 16);
+  return createHash('sha256').update(identityText(spec)).digest('hex').slice(0, 16);
+}
+
+/** What {@link stepHash} covers. */
+export function identityText({ step, format, params, inputs }: StepSpec<string>): string {
+  const digests = Object.fromEntries(Object.entries(inputs).flatMap(([name, input]) => (input ? [[name, input.digest]] : [])));
+  return canonicalJson({ step, format, params, inputs: digests });
 }
 
 /** The folder of a step in its workspace. */

@@ -1,10 +1,9 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { z } from 'zod';
 import { failureMessage, outcomeMessage } from '../pipeline/outcome.ts';
 import { runStep } from '../pipeline/run-step.ts';
-import { stepNames, type StepSpec } from '../pipeline/step-identity.ts';
 import { stepDefinition } from '../pipeline/steps.ts';
+import { stepSpecSchema } from '../pipeline/workspace/manifest.ts';
 import { Workspace } from '../pipeline/workspace/workspace.ts';
 import { parsed } from './command.ts';
 import { readFlagFile, required, runFlags, runFlagsUsage, shardOf, sourceAccess, tuningOf, wholeNumber } from './pipeline-flags.ts';
@@ -32,13 +31,6 @@ export const pipelineRunFlags = {
   'status-port': { type: 'string', default: '9090' },
 } as const;
 
-const specSchema: z.ZodType<StepSpec> = z.strictObject({
-  step: z.enum(stepNames),
-  format: z.int().positive(),
-  params: z.record(z.string(), z.json()),
-  inputs: z.partialRecord(z.enum(stepNames), z.strictObject({ hash: z.string(), digest: z.string() })),
-});
-
 /** `r2r pipeline run` */
 export function pipelineRun(argv: readonly string[]): Promise<void> {
   return runProcessOfSteps({ name: 'r2r pipeline run', argv, logTo: 1 }, async () => {
@@ -48,7 +40,7 @@ export function pipelineRun(argv: readonly string[]): Promise<void> {
       return undefined;
     }
     const workspace = new Workspace(resolve(required('workspace', values.workspace)));
-    const spec = await readFlagFile('spec', required('spec', values.spec), (text) => specSchema.parse(JSON.parse(text)));
+    const spec = await readFlagFile('spec', required('spec', values.spec), (text) => stepSpecSchema.parse(JSON.parse(text)));
     const shard = shardOf(values['shard-index'], values.shards, process.env);
     const tuning = tuningOf(values);
     const statusPort = wholeNumber('status-port', values['status-port']);

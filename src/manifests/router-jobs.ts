@@ -24,7 +24,8 @@ import type { TrainerSettings } from './router-trainer-settings.ts';
 
 /**
  * What one step needs, in the order to make it: the ConfigMap with its parameters, and the Job. Both are made once and never changed: another
- * step has another hash and so another name. Pure and deterministic. Throws `OverlayError`, `RouterSpecError`.
+ * step has another hash and so another name. One that is there already may name other folders of its inputs, with the same data: it will do.
+ * Pure and deterministic. Throws `OverlayError`, `RouterSpecError`.
  */
 export function stepObjects(input: JobPodInput, options: RouterJobOptions): readonly [configMap: KubeObject, job: KubeObject] {
   return [configMap(input), job(input, options)];

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { StepAcceptance } from './acceptance.ts';
 import { EngineCalls } from './engine-calls.ts';
 import { PipelineError } from './errors.ts';
 import { openInputs } from './step-reader.ts';
@@ -65,12 +66,14 @@ async function run<P>(definition: StepDefinition<P>, spec: StepSpec, context: St
   const own = plan.filter((_, index) => index % shard.count === shard.index);
   const started = { step: spec.step, hash: folder.hash, shard, unit: definition.unit, concurrency: tuning.concurrency };
   progress.start({ ...started, total: await definition.total(work, own), partsTotal: own.length });
+  const acceptance = new StepAcceptance(definition, work, folder, plan);
   const todo: PartPlan[] = [];
   const there = new Set<string>();
   for (const { part, record } of await folder.records(own)) {
     if (!record) todo.push(part);
     else {
       there.add(part.name);
+      acceptance.found(part, record.counts);
       progress.partDone(record.counts);
     }
   }
@@ -84,17 +87,30 @@ async function run<P>(definition: StepDefinition<P>, spec: StepSpec, context: St
   );
   await folder.removeLeftovers(own, there);
   log.info({ ...progress.report(), folder: folder.path }, 'step started');
-  await pooled(todo, definition.openParts(tuning), stop, (part) => makePart(definition, part, work, folder));
-  const sealed = await folder.seal(plan);
+  const sealed = await makeAndSeal().catch(async (error: unknown) => {
+    await acceptance.takeBackAfterRefusal();
+    throw error;
+  });
   if ('missing' in sealed) {
     log.info({ step: spec.step, hash: folder.hash, missingParts: sealed.missing }, 'shard done');
     return { sealed: false, hash: folder.hash, missingParts: sealed.missing };
   }
   log.info({ step: spec.step, hash: folder.hash, digest: sealed.manifest.digest, counts: sealed.manifest.counts }, 'step done');
   return { sealed: true, manifest: sealed.manifest, found: false };
+
+  async function makeAndSeal() {
+    await pooled(todo, definition.openParts(tuning), stop, (part) => makePart(definition, part, work, folder, acceptance));
+    return folder.seal(plan, acceptance.check);
+  }
 }
 
-async function makePart<P>(definition: StepDefinition<P>, part: PartPlan, work: StepWork<P>, folder: StepFolder): Promise<void> {
+async function makePart<P>(
+  definition: StepDefinition<P>,
+  part: PartPlan,
+  work: StepWork<P>,
+  folder: StepFolder,
+  acceptance: StepAcceptance<P>,
+): Promise<void> {
   const { signal, progress, shard } = work.context;
   signal.throwIfAborted();
   const journal = await folder.journal(part);
@@ -103,6 +119,7 @@ async function makePart<P>(definition: StepDefinition<P>, part: PartPlan, work: 
   try {
     counts = await definition.make(part, work, files, journal);
     signal.throwIfAborted();
+    await acceptance.finishing(part, counts);
     await folder.finish(part, await files.complete(), counts, shard);
     await journal.remove();
   } finally {

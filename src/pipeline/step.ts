@@ -29,6 +29,21 @@ export interface StepDefinition<P> {
   total(work: StepWork<P>, parts: readonly PartPlan[]): Promise<number>;
   /** Writes a part's tables, rows in the order of their keys, and returns what it counted. Reads the journal for what is done already. */
   make(part: PartPlan, work: StepWork<P>, output: PartOutput, journal: PartJournal): Promise<Counts>;
+  /** When the step as a whole is of no use. @default never */
+  readonly acceptance?: Acceptance<P>;
+}
+
+/** What a step's counts must be for it to be done. */
+export interface Acceptance<P> {
+  /**
+   * Refuses the step by the summed counts of finished parts: once it throws, no counts of further parts may make it good, so that all shards
+   * come to the same in whatever order they run.
+   *
+   * @throws PipelineError
+   */
+  check(counts: Counts, work: StepWork<P>): void;
+  /** Whether a part had its share in that, and is made again when the step is run again. */
+  isAtFault(counts: Counts): boolean;
 }
 
 /** Consecutive questions, and the tables that are made of them. */

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { exitCodeOf, failureMessage, outcomeMessage, terminationText } from '../../src/pipeline/outcome.ts';
 import { PipelineError } from '../../src/pipeline/errors.ts';
 import { makeSpec, runStep, type StepOutcome } from '../../src/pipeline/run-step.ts';
-import { stepFolderName, stepHash } from '../../src/pipeline/step-identity.ts';
+import { stepFolderName, stepHash, type StepSpec } from '../../src/pipeline/step-identity.ts';
 import { FinishedStep } from '../../src/pipeline/step-reader.ts';
 import { table } from '../../src/pipeline/table.ts';
 import { Workspace } from '../../src/pipeline/workspace/workspace.ts';
@@ -80,8 +80,9 @@ describe('a step', () => {
     assert.notEqual(hash({}), hash({ each: 4 }));
     assert.notEqual(hash({}), hash({}, { format: 3 }));
     assert.notEqual(hash({}), hash({}, { inputs: { convert: { hash: '0'.repeat(16), digest: 'e' } } }));
+    assert.equal(hash({}), hash({}, { inputs: { convert: { hash: '1'.repeat(16), digest: 'd' } } }));
     // changes of it would make every finished step run again
-    assert.equal(hash({}), 'dac398654344f607');
+    assert.equal(hash({}), '03749f421df8227e');
   });
 
   it('reads the questions it is asked for, and the columns', async () => {
@@ -98,6 +99,29 @@ describe('a step', () => {
       { data_id: 7, text: 'number 7' },
       { data_id: 8, text: 'number 8' },
     ]);
+  });
+
+  it('goes on with the same data from another folder, and leaves the same bytes', async () => {
+    await runToy({ folder: at('whole'), count });
+    const moved = at('moved');
+    const made = manifestOf(await runStep(listNumbers, makeSpec(listNumbers, { count }, {}), toyContext({ folder: moved, count })));
+    const { hash, digest } = made;
+    const run = (spec: StepSpec, shard: number) => runStep(findOut(soon), spec, toyContext({ folder: moved, count, shards: 2, shard }));
+    assert.equal((await run(toySpec(hash, digest), 0)).sealed, false);
+    // no folder has this hash, and there is one with this data
+    const other = toySpec('0'.repeat(16), digest);
+    assert.equal(stepHash(other), stepHash(toySpec(hash, digest)));
+    assert.equal((await run(other, 1)).sealed, true);
+    assert.deepEqual(data(moved), data(at('whole')));
+  });
+
+  it('refuses a folder whose step.json is of another step', async () => {
+    const made = manifestOf(await runToy({ folder, count }));
+    const path = at(stepFolderName('respond', made.hash), 'step.json');
+    for (const text of [readFileSync(path, 'utf8').replace('"each":3', '"each":4'), 'no JSON']) {
+      writeFileSync(path, text);
+      await assert.rejects(runToy({ folder, count }), { code: 'PIPELINE_SPEC', step: 'respond', file: path });
+    }
   });
 
   describe('whose input is damaged', () => {

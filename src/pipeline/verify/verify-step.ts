@@ -6,7 +6,7 @@ import type { PartPlan, StepDefinition, StepInputs, StepReader, StepWork } from 
 import { continuationsTable, questionsTable, verdictsTable, type ContinuationRow } from '../tables.ts';
 import { fittingPrompt } from './fitting-prompt.ts';
 import { makeMessages, type Comparison } from './prompt.ts';
-import { checkPart } from './unknown-share.ts';
+import { checkUnknownShare } from './unknown-share.ts';
 import { parseVerdict } from './verdict.ts';
 
 /** -1: no answer was 0 or 1. */
@@ -52,7 +52,7 @@ export const verifyStep: StepDefinition<VerifyParams> = {
     return Promise.resolve(chosen.reduce((sum, { counts }) => sum + (counts['mismatches'] ?? 0), 0));
   },
   async make(part, work, output, journal) {
-    const { params, context } = work;
+    const { context } = work;
     const groups = await readComparisons(part, work);
     const contextLength = await contextLengthOf('verifier', work);
     // Only verdicts go into the journal: what has none is asked again by the next run, for the verifier may have been put right.
@@ -80,7 +80,8 @@ export const verifyStep: StepDefinition<VerifyParams> = {
       if (judgement.shortened) counts.shortened++;
       return { row, judgement };
     });
-    checkPart(counts, params.maxUnknownShare, unknown.values().next().value?.response ?? '');
+    const [nonsense] = unknown.values();
+    if (nonsense) examples.set(work, nonsense.response);
     const table = await output.table('verdicts', verdictsTable);
     for (const { row, judgement } of judged)
       await table.append({
@@ -92,7 +93,17 @@ export const verifyStep: StepDefinition<VerifyParams> = {
       });
     return counts;
   },
+  acceptance: {
+    check({ unknown = 0 }, work) {
+      const comparisons = work.inputs.of('continue').manifest.counts['mismatches'] ?? 0;
+      checkUnknownShare(unknown, comparisons, work.params.maxUnknownShare, examples.get(work));
+    },
+    isAtFault: ({ unknown = 0 }) => unknown > 0,
+  },
 };
+
+/** What the verifier said instead of a verdict, for the message. */
+const examples = new WeakMap<StepWork<VerifyParams>, string>();
 
 /** A part's comparisons, those of one question together and in order. */
 async function readComparisons(

@@ -1,11 +1,19 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { canonicalJson } from '../../api/canonical-json.ts';
-import { stepHash, stepNames, type JsonObject, type StepSpec } from '../step-identity.ts';
+import { stepHash, stepNames, type StepSpec } from '../step-identity.ts';
 import type { Counts, PartPlan } from '../step.ts';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const counts = z.record(z.string(), z.number());
+
+/** `step.json` of a folder, and what `r2r pipeline run` is given. */
+export const stepSpecSchema: z.ZodType<StepSpec> = z.strictObject({
+  step: z.enum(stepNames),
+  format: z.int().positive(),
+  params: z.record(z.string(), z.json()),
+  inputs: z.partialRecord(z.enum(stepNames), z.strictObject({ hash: z.string(), digest: z.string() })),
+});
 
 const partFileSchema = z.object({
   table: z.string(),
@@ -103,8 +111,9 @@ export function manifestText(manifest: StepManifest): string {
   return `${canonicalJson(manifest)}\n`;
 }
 
-export function parsedJsonObject(bytes: Buffer): JsonObject | undefined {
-  return parse(z.record(z.string(), z.json()), bytes);
+/** Undefined when it is none. */
+export function parseStepSpec(bytes: Buffer | undefined): StepSpec | undefined {
+  return parse(stepSpecSchema, bytes);
 }
 
 function parse<T>(schema: z.ZodType<T>, bytes: Buffer | undefined): T | undefined {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { canonicalJson } from '../../api/canonical-json.ts';
 import { PipelineError } from '../errors.ts';
-import { stepFolderName, stepHash, type StepSpec } from '../step-identity.ts';
+import { identityText, stepFolderName, stepHash, type StepSpec } from '../step-identity.ts';
 import type { Counts, PartPlan, Shard } from '../step.ts';
 import { temporaryEnding, writeWhole } from './atomic-file.ts';
 import { onDisk, type FileSystem } from './file-system.ts';
@@ -11,6 +11,7 @@ import {
   manifestText,
   parseManifest,
   parsePartRecord,
+  parseStepSpec,
   type PartFile,
   type PartRecord,
   type StepManifest,
@@ -42,9 +43,9 @@ export class StepFolder {
     const hash = stepHash(spec);
     const path = join(workspace, stepFolderName(spec.step, hash));
     const specPath = join(path, 'step.json');
-    const text = `${canonicalJson(spec)}\n`;
-    const found = await onDisk(specPath, () => fileSystem.read(specPath));
-    if (found && found.toString('utf8') !== text) {
+    const bytes = await onDisk(specPath, () => fileSystem.read(specPath));
+    const found = parseStepSpec(bytes);
+    if (bytes && (!found || identityText(found) !== identityText(spec))) {
       const problem = 'its step.json describes another step';
       throw new PipelineError('PIPELINE_SPEC', problem, 'remove this folder, which this program did not write', {
         step: spec.step,
@@ -55,9 +56,10 @@ export class StepFolder {
     if (!found) {
       // the name of a new folder must last as what is put into it does
       await onDisk(path, () => fileSystem.syncFolder(workspace));
-      await writeWhole(fileSystem, specPath, text);
+      await writeWhole(fileSystem, specPath, `${canonicalJson(spec)}\n`);
     }
-    return new StepFolder(fileSystem, path, spec, hash);
+    // Inputs of the same data may lie elsewhere by now; the manifest says what step.json does, whoever writes it.
+    return new StepFolder(fileSystem, path, found ?? spec, hash);
   }
 
   /** Undefined while the step is not done. */
@@ -120,8 +122,15 @@ export class StepFolder {
     return record;
   }
 
-  /** Writes the manifest if all parts are finished. Any shard may do it, also two at the same time: they write the same. */
-  async seal(plan: readonly PartPlan[]): Promise<{ readonly manifest: StepManifest } | { readonly missing: number }> {
+  /**
+   * Writes the manifest if all parts are finished. Any shard may do it, also two at the same time: they write the same.
+   *
+   * @param check refuses the whole by its counts
+   */
+  async seal(
+    plan: readonly PartPlan[],
+    check: (counts: Counts) => void = () => undefined,
+  ): Promise<{ readonly manifest: StepManifest } | { readonly missing: number }> {
     const parts: { plan: PartPlan; record: PartRecord }[] = [];
     let missing = 0;
     // By name: a shared volume may list a folder as it was a while ago.
@@ -131,8 +140,18 @@ export class StepFolder {
     }
     if (missing > 0) return { missing };
     const manifest = makeManifest(this.spec, parts);
+    check(manifest.counts);
     await writeWhole(this.#fileSystem, join(this.path, 'manifest.json'), manifestText(manifest));
     return { manifest };
+  }
+
+  /** Makes a finished part one that is to be made. The step is not sealed. */
+  async takeBack(part: PartPlan): Promise<void> {
+    const path = this.#recordPath(part.name);
+    await onDisk(path, async () => {
+      await this.#fileSystem.remove(path);
+      await this.#fileSystem.syncFolder(join(this.path, folders.parts));
+    });
   }
 
   /** Sets a damaged file aside, so that its part is made again when the step runs. @returns the shard that made it, if that is known */

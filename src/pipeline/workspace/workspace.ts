@@ -49,17 +49,21 @@ export class Workspace {
     return found;
   }
 
-  /** A step that is done, and has the data that is expected. @throws PipelineError `PIPELINE_INPUT_MISSING` */
+  /**
+   * A step that is done, and has the data that is expected: that of the hash, else any other, since the same data is as good wherever it lies.
+   *
+   * @throws PipelineError `PIPELINE_INPUT_MISSING`
+   */
   async input(step: StepName, { hash, digest }: StepInput): Promise<{ readonly folder: string; readonly manifest: StepManifest }> {
     const folder = join(this.folder, stepFolderName(step, hash));
     const path = join(folder, 'manifest.json');
     const manifest = parseManifest(await onDisk(path, () => this.#fileSystem.read(path)));
+    if (manifest?.digest === digest) return { folder, manifest };
+    for (const other of await this.steps())
+      if (other.step === step && other.manifest?.digest === digest) return { folder: other.folder, manifest: other.manifest };
     if (!manifest) throw new PipelineError('PIPELINE_INPUT_MISSING', 'it is not done', `run ${step} first`, { step, file: path });
-    if (manifest.digest !== digest) {
-      const problem = `its data is ${manifest.digest}, and ${digest} was expected`;
-      throw new PipelineError('PIPELINE_INPUT_MISSING', problem, 'run the steps that read it with its new digest', { step, file: path });
-    }
-    return { folder, manifest };
+    const problem = `its data is ${manifest.digest}, and ${digest} was expected`;
+    throw new PipelineError('PIPELINE_INPUT_MISSING', problem, 'run the steps that read it with its new digest', { step, file: path });
   }
 
   /**

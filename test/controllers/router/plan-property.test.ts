@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { jobNames } from '../../../src/api/r2rrouter-jobs.ts';
 import type { ObservedJob } from '../../../src/controllers/router/index.ts';
-import { Scene } from './scene.ts';
+import { Scene, spec, type DataOf } from './scene.ts';
 
 /** What may happen between two plans. */
 const event = fc.oneof(
@@ -21,6 +21,13 @@ const event = fc.oneof(
   fc.constant({ kind: 'unwritten' as const }),
   fc.constant({ kind: 'expire' as const }),
   fc.constant({ kind: 'delete' as const }),
+);
+
+/** Whether another hash means other data: always, never, or now and then. */
+const dataOf = fc.constantFrom<DataOf>(
+  (_, hash) => hash.repeat(4),
+  (step) => Buffer.from(step.padEnd(32, '-')).toString('hex'),
+  (step, hash) => `${Number.parseInt(hash[0] ?? '', 16) % 2}${Buffer.from(step.padEnd(32, '-')).toString('hex').slice(1)}`,
 );
 
 /** Plans once and checks what must always hold. */
@@ -88,8 +95,8 @@ function apply(scene: Scene, happened: Parameters<Parameters<typeof event.map>[0
 describe('the plan for a router, whatever happens', () => {
   it('makes no Job twice, none of what is done, none before its inputs, and ends once nothing goes wrong any more', () => {
     fc.assert(
-      fc.property(fc.array(event, { maxLength: 40 }), (events) => {
-        const scene = new Scene();
+      fc.property(fc.array(event, { maxLength: 40 }), dataOf, (events, data) => {
+        const scene = new Scene(spec, data);
         for (const happened of events) {
           apply(scene, happened);
           step(scene);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { jobNames } from '../../../src/api/r2rrouter-jobs.ts';
 import type { JobName } from '../../../src/api/r2rrouter-jobs.ts';
 import type { R2RRouterSpecInput } from '../../../src/api/r2rrouter.ts';
@@ -52,6 +53,19 @@ describe('the plan for a router', () => {
       assert.equal(scene.status.phase, 'Ready');
     });
   }
+
+  it('runs a step again whose parameter changes, and nothing behind it when its data is what it was', () => {
+    const scene = new Scene(spec, (step) => createHash('sha256').update(step).digest('hex'));
+    scene.finish();
+    const [made, bundle] = [scene.made.length, scene.status.bundle];
+    scene.change('source.pipeline.respond.maxNewTokens', 999);
+    scene.step();
+    assert.deepEqual([scene.state('respond'), scene.state('prefill'), scene.state('bundle')], ['Pending', 'Waiting', 'Waiting']);
+    scene.finish();
+    assert.deepEqual(scene.since(made), ['respond']);
+    assert.equal(scene.status.phase, 'Ready');
+    assert.deepEqual(scene.status.bundle, bundle);
+  });
 
   it('takes the Job of a step that is no longer wanted away, and makes the new one at once', () => {
     const scene = new Scene();

@@ -15,13 +15,18 @@ export const spec: R2RRouterSpecInput = { preset: 'tiny', source: { pipeline: { 
 export const start = new Date('2026-01-01T00:00:00Z');
 const digestOf = (hash: string) => hash.repeat(4);
 
+/** The digest of what a step makes. @default other data for every hash */
+export type DataOf = (step: JobName, hash: string) => string;
+
 /** A router with its Jobs, as a cluster would have them, and an operator that plans when it is told to. */
 export class Scene {
   router: R2RRouter;
   jobs: ObservedJob[] = [];
   now = start;
   made: string[] = [];
-  constructor(input = spec) {
+  readonly #dataOf: DataOf;
+  constructor(input = spec, dataOf: DataOf = (_, hash) => digestOf(hash)) {
+    this.#dataOf = dataOf;
     const router = storedRouter('tiny', input);
     this.router = { ...router, metadata: { ...router.metadata, creationTimestamp: start.toISOString() } };
   }
@@ -81,7 +86,7 @@ export class Scene {
   complete(step: JobName, result: { recall: number; positiveRate: number } = { recall: 0.97, positiveRate: 0.1 }): void {
     const { hash } = this.job(step);
     const bundle = { digest: digestOf(hash), uri: `pvc://w/store/bundles/${digestOf(hash)}`, threshold: 0.4, rows: 1000, ...result };
-    const message = { ok: true, step, hash, sealed: true, digest: digestOf(hash), ...(step === 'bundle' && { bundle }) } as const;
+    const message = { ok: true, step, hash, sealed: true, digest: this.#dataOf(step, hash), ...(step === 'bundle' && { bundle }) } as const;
     this.set(step, { phase: 'Complete', running: false, messages: step === 'train' ? [] : [message] });
   }
 

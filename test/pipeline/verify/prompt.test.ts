@@ -7,7 +7,7 @@ import { partedTexts } from '../../../src/pipeline/token-marks.ts';
 import { fittingPrompt } from '../../../src/pipeline/verify/fitting-prompt.ts';
 import { lineEncoder } from '../../../src/pipeline/verify/line-encoder.ts';
 import { makeMessages, type Comparison } from '../../../src/pipeline/verify/prompt.ts';
-import { checkPart, checkUnknownShare } from '../../../src/pipeline/verify/unknown-share.ts';
+import { checkUnknownShare } from '../../../src/pipeline/verify/unknown-share.ts';
 import { parseVerdict } from '../../../src/pipeline/verify/verdict.ts';
 
 const comparison: Comparison = {
@@ -157,21 +157,15 @@ describe('a verdict', () => {
 });
 
 describe('a verifier without verdicts', () => {
-  const judged = (unknown: number, neutral: number) => ({ unknown, neutral, divergent: 0 });
-
-  it('is refused in the middle only when chance cannot explain it', () => {
-    assert.throws(() => checkPart(judged(50, 0), 0.05, 'maybe'), { code: 'PIPELINE_VERIFIER', message: /50 of 50.*"maybe"/ });
-    assert.doesNotThrow(() => checkPart(judged(1, 0), 0.05, ''));
-    assert.doesNotThrow(() => checkPart(judged(4, 46), 0.05, ''));
-  });
-
-  it('is refused in the end by the share alone', () => {
-    assert.throws(() => checkUnknownShare(judged(6, 94), 0.05), {
+  it('is refused once more are missing than the share of all comparisons, judged or not yet', () => {
+    assert.throws(() => checkUnknownShare(6, 100, 0.05, 'maybe'), {
       code: 'PIPELINE_VERIFIER',
       field: 'params.maxUnknownShare',
       retryable: false,
+      message: /6 of 100 .*5 %.*"maybe".*use a model that follows instructions/,
     });
-    assert.doesNotThrow(() => checkUnknownShare(judged(5, 95), 0.05));
-    assert.doesNotThrow(() => checkUnknownShare(judged(0, 0), 0));
+    assert.doesNotThrow(() => checkUnknownShare(5, 100, 0.05, 'maybe'));
+    assert.doesNotThrow(() => checkUnknownShare(0, 0, 0));
+    assert.doesNotThrow(() => checkUnknownShare(100, 100, 1));
   });
 });
