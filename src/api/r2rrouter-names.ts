@@ -26,6 +26,9 @@ export const jobContainers = { step: 'step', engine: 'engine' } as const;
 /** Ports of a Job's pod: progress and metrics of the step, and its model server. */
 export const jobPorts = { status: 9090, engine: 30_000 } as const;
 
+/** Where a step leaves its last words for the kubelet. */
+export const terminationLog = '/dev/termination-log';
+
 /** Folders in the container of a step. */
 export const jobFolders = {
   workspace: '/workspace',

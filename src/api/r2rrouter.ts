@@ -72,9 +72,7 @@ export const routerSpecSchema = z
 /** The whole resource, as the CRD describes it; `metadata` is the API server's own. */
 export const r2rRouterSchema = z
   .object({ spec: routerSpecSchema, status: routerStatusSchema.optional() })
-  .describe(
-    'A router for a pair of models: labelled, trained, checked, and rolled out to the deployments that follow it.',
-  )
+  .describe('A router for a pair of models: labelled, trained, checked, and rolled out to the deployments that follow it.')
   .meta(
     rules(
       {

@@ -1,7 +1,7 @@
 import type { PodTemplateOverlay } from '../api/model-server.ts';
 import type { JobName } from '../api/r2rrouter-jobs.ts';
 import type { RouterModel } from '../api/r2rrouter-models.ts';
-import { jobContainers, jobFolders, jobName, jobPorts, stepLabels } from '../api/r2rrouter-names.ts';
+import { jobContainers, jobFolders, jobName, jobPorts, stepLabels, terminationLog } from '../api/r2rrouter-names.ts';
 import { presetSettings } from '../api/r2rrouter-presets.ts';
 import type { ModelRole } from '../api/r2rrouter-presets.ts';
 import type { R2RRouter } from '../api/r2rrouter.ts';
@@ -147,7 +147,7 @@ function stepProgram({ router, identity, current }: JobPodInput, further: readon
       ...(labels === undefined ? [] : ['--data', labels]),
       ...(current === undefined ? [] : ['--compare', current, '--min-recall', String(spec.gate.minRecall)]),
       ...further,
-      ...['--status-port', String(jobPorts.status), '--termination-log', '/dev/termination-log'],
+      ...['--status-port', String(jobPorts.status), '--termination-log', terminationLog],
     ],
   };
 }
@@ -165,8 +165,8 @@ function trainerProgram({ router, identity }: JobPodInput, gpus: number, options
   const { config, settings } = identity.params as TrainerSettings;
   return {
     image: spec.training.image ?? options.trainerImage,
-    command:
-      gpus > 1 ? ['torchrun', '--standalone', '--nproc-per-node', String(gpus), '-m', 'r2r_trainer'] : ['python3', '-m', 'r2r_trainer'],
+    // Not torchrun, which ends with 1 whatever the trainer ended with: the Job could not tell what a person must mend.
+    command: ['python3', '-m', 'r2r_trainer', ...(gpus > 1 ? ['--processes', String(gpus)] : [])],
     args: [
       ...(Object.keys(config).length > 0 ? ['--config', `${jobFolders.files}/${jobFiles.training}`] : []),
       ...['--data', labelFolder(router, identity) ?? '', '--out', `${jobFolders.workspace}/${stepFolderName('train', stepHash(identity))}`],
@@ -175,6 +175,7 @@ function trainerProgram({ router, identity }: JobPodInput, gpus: number, options
         '--set',
         `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
       ]),
+      ...['--hash', stepHash(identity), '--progress-port', String(jobPorts.status), '--termination-log', terminationLog],
     ],
   };
 }

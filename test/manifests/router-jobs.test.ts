@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { jobName } from '../../src/api/r2rrouter-names.ts';
 import { jobNames } from '../../src/api/r2rrouter-jobs.ts';
 import type { R2RRouterSpecInput } from '../../src/api/r2rrouter.ts';
 import { OverlayError } from '../../src/manifests/index.ts';
+import { exitCodes } from '../../src/pipeline/outcome.ts';
 import type { ApiServer } from '../api/api-server.ts';
 import { apiServer } from '../api/api-server.ts';
 import { routerPath, storedRouter } from '../api/routers.ts';
@@ -141,7 +143,26 @@ describe('the Jobs of an R2RRouter', () => {
     const set = args.flatMap((each, index) => (each === '--set' ? [args[index + 1]] : []));
     assert.deepEqual(set, ['model.init_args.hidden_dims=[64,64]', 'training.params.num_epochs=20']);
     assert.deepEqual(command, ['python3', '-m', 'r2r_trainer']);
-    assert.deepEqual(stepOf(qwen, 'train').command!.slice(0, 4), ['torchrun', '--standalone', '--nproc-per-node', '4']);
+    assert.deepEqual(stepOf(qwen, 'train').command, ['python3', '-m', 'r2r_trainer', '--processes', '4']);
+  });
+
+  it('speak to the trainer with flags that it has, and have it report as the other steps do', () => {
+    const known = new Set(readFileSync('trainer/r2r_trainer/__main__.py', 'utf8').match(/(?<=add\(")--[a-z-]+/g));
+    for (const spec of [tiny, qwen, labels]) {
+      const { args, command } = stepOf(spec, 'train');
+      for (const flag of [...command!, ...args].filter((each) => each.startsWith('--'))) assert.ok(known.has(flag), flag);
+      const { 'r2r.dev/step-hash': hash } = jobOf(render(spec), 'train').metadata.labels;
+      assert.deepEqual(args.slice(-6), ['--hash', hash, '--progress-port', '9090', '--termination-log', '/dev/termination-log']);
+    }
+  });
+
+  it('fail at once with every exit code that needs a person, and with no other', () => {
+    const trainer = /^DONE, WRONG, TERMINATED = 0, (\d+), (\d+)$/m.exec(readFileSync('trainer/r2r_trainer/__main__.py', 'utf8'));
+    assert.deepEqual(trainer?.slice(1), [String(exitCodes.usage), '143']);
+    for (const step of jobNames) {
+      const [rule] = jobOf(render(tiny), step).spec.podFailurePolicy.rules;
+      assert.deepEqual([rule?.action, rule?.onExitCodes?.values], ['FailJob', [exitCodes.usage, exitCodes.refused]]);
+    }
   });
 
   it('have names that leave room for a pod’s, at the longest name of a router', () => {

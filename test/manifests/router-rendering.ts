@@ -32,6 +32,9 @@ export interface RenderedJob {
     readonly completionMode?: string;
     readonly backoffLimit: number;
     readonly activeDeadlineSeconds?: number;
+    readonly podFailurePolicy: {
+      readonly rules: readonly { readonly action: string; readonly onExitCodes?: { readonly values: number[] } }[];
+    };
     readonly template: Workload['spec']['template'];
   };
 }

@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import json
 import os
+import signal
 import sys
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -87,7 +88,11 @@ def main(argv: list[str]) -> int:
             asked.ids_per_split,
             asked.with_embedding,
         )
-        result = run(config, options, processes, progress, log)
+        try:
+            result = run(config, options, processes, progress, log)
+        except (MemoryError, torch.cuda.OutOfMemoryError) as error:
+            fix = "give it more memory, or set smaller training.params.batch_size, training.shuffle_rows, --memory-mib"
+            raise TrainerError("MEMORY_EXHAUSTED", f"process {processes.rank}", f"ran out of memory ({error})", fix) from error
         if first:
             words = succeeded(asked.hash, result)
             keys = ("threshold", "recall", "positiveRate", "auc", "epochs", "bestEpoch", "seconds", "rowsPerSecond")
@@ -153,4 +158,6 @@ def _wandb(project: str, config: Config) -> Callable[[dict[str, Any]], None]:
 
 
 if __name__ == "__main__":
+    # the first process of a container ignores signals that it does not handle; while it trains, training.py saves the state first
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     sys.exit(main(sys.argv[1:]))

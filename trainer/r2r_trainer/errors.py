@@ -10,6 +10,7 @@ CODES = {
     "STATE_INVALID": "the state of an interrupted run does not belong to this one, or cannot be read",
     "DEVICE_INVALID": "the device that was asked for is not there",
     "DEPENDENCY_MISSING": "a Python package that was asked for is not installed",
+    "MEMORY_EXHAUSTED": "the GPU, or the machine, has too little memory",
     "TRAINING_DIVERGED": "the loss is no longer a number",
 }
 

@@ -13,6 +13,7 @@ import torch
 
 from . import scoring
 from .batches import Batches, Rows, from_disk, kept_in_memory
+from .check_rows import write_check_rows
 from .checkpoint_file import write_checkpoint
 from .config import Config
 from .curves import write_curves
@@ -252,6 +253,8 @@ def _write(
     )
     if not pictures:
         progress.say("matplotlib is not installed: curves are written as CSV only")
+    if not write_check_rows(folder, divided.splits["test"], probabilities, options.shared_ids):
+        progress.say("the label set does not say which row is which (data_id, token_id): no rows are kept to check other runtimes with")
     rows = len(divided.splits["train"]) * len(course.history)
     result = {
         "format": FORMAT,

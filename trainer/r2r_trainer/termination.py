@@ -9,22 +9,24 @@ from typing import Any
 from .errors import TrainerError
 
 LONGEST = 4096  # bytes that a kubelet keeps
+LONGEST_FIELD = 256  # characters that the operator takes
 
 
 def succeeded(step_hash: str, result: dict[str, Any]) -> dict[str, Any]:
-    figures = ("threshold", "recall", "positiveRate", "auc", "epochs", "bestEpoch", "seconds")
+    """The digest is that of the `.pt`. `counts` are whole numbers, as in status.steps; `figures` are for people."""
     return {
         **_which(step_hash, True),
         "sealed": True,
-        "digest": result["model"]["digest"],
+        "digest": result["model"]["digest"].removeprefix("sha256:"),
         "rows": {name: facts["rows"] for name, facts in result["splits"].items()},
-        "counts": {name: result[name] for name in figures if result[name] is not None},
+        "counts": _given(result, "epochs", "bestEpoch", "parameters"),
+        "figures": _given(result, "threshold", "recall", "positiveRate", "auc", "seconds"),
     }
 
 
 def failed(step_hash: str, error: Exception) -> dict[str, Any]:
     if isinstance(error, TrainerError):
-        more = {"code": error.code, "field": error.subject, "message": str(error), "fix": error.fix, "retryable": False}
+        more = {"code": error.code, "field": error.subject[:LONGEST_FIELD], "message": str(error), "fix": error.fix, "retryable": False}
     else:
         fix = "see the pod's log"
         more = {"code": "TRAINER_DEFECT", "message": f"{type(error).__name__}: {error}", "fix": fix, "retryable": True}
@@ -37,6 +39,10 @@ def write_last_words(path: Path, words: dict[str, Any]) -> None:
         words = {**words, "message": words["message"][: len(words["message"]) // 2], "field": words.get("field", "")[:200]}
         text = json.dumps(words)
     path.write_text(text, encoding="utf-8")
+
+
+def _given(result: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: result[name] for name in names if result[name] is not None}
 
 
 def _which(step_hash: str, ok: bool) -> dict[str, Any]:

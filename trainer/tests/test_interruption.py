@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import random
 import signal
@@ -108,6 +109,58 @@ def test_sigterm_saves_and_says_so(tmp_path: Path, trained: Callable[..., Path],
     assert "terminated; the state is saved" in process.communicate(timeout=60)[1] and process.returncode == 143
     assert "going on at epoch" in finish(arguments)
     assert (tmp_path / "out" / "router.pt").read_bytes() == (trained("through", **changes) / "router.pt").read_bytes()
+
+
+def test_an_error_that_may_pass_keeps_the_state(tmp_path: Path, trained: Callable[..., Path], command: Command, monkeypatch: pytest.MonkeyPatch):
+    out, log, validate, left = tmp_path / "out", tmp_path / "log", training._validate, [2]
+
+    def fail(*job: Any) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise RuntimeError("the device is gone")
+        validate(*job)
+
+    arguments = command(out, "--termination-log", str(log), "--hash", "abc")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_validate", fail)
+        with pytest.raises(RuntimeError):
+            main(arguments)
+    words = json.loads(log.read_text())
+    assert (words["code"], words["retryable"]) == ("TRAINER_DEFECT", True) and "the device is gone" in words["message"]
+    assert "going on at epoch 2" in finish(arguments)
+    assert (out / "router.pt").read_bytes() == (trained("through") / "router.pt").read_bytes()
+
+
+@pytest.mark.parametrize("error", (MemoryError("no room"), torch.cuda.OutOfMemoryError("no room")))
+def test_a_lack_of_memory_is_for_a_person(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, capsys: Any, error: Exception):
+    def fail(*_: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_validate", fail)
+        assert main(command(tmp_path / "out")) == 2
+    assert "MEMORY_EXHAUSTED: process 0: ran out of memory (no room); give it more" in capsys.readouterr().err
+    assert main(command(tmp_path / "out")) == 0
+
+
+def test_sigterm_ends_it_at_once_where_there_is_nothing_to_save(tmp_path: Path, command: Command):
+    """Also as the first process of a container, which the kernel keeps from signals that are not handled."""
+    pipe, until = tmp_path / "config.json", time.monotonic() + 60
+    os.mkfifo(pipe)
+    process = subprocess.Popen([*PROGRAM, *command(tmp_path / "out", "--config", str(pipe))], cwd=TRAINER)
+    while (writer := _writer_of_what_is_read(pipe)) is None:
+        assert time.monotonic() < until and process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    os.close(writer)
+
+
+def _writer_of_what_is_read(pipe: Path) -> int | None:
+    try:
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
 
 
 def test_a_state_that_would_execute_something_is_refused(tmp_path: Path, command: Command, capsys: Any):

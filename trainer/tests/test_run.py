@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import os
 from pathlib import Path
 from typing import Any, Callable
 
@@ -14,6 +15,8 @@ import torch
 
 from making import LOGITS, config
 from r2r_trainer.__main__ import main
+from r2r_trainer.errors import CODES, TrainerError
+from r2r_trainer.termination import failed, succeeded
 
 Trained = Callable[..., Path]
 
@@ -183,10 +186,35 @@ def test_the_operator_sees_how_far_it_is_and_how_it_ended(trained: Trained, refu
     assert seen[0]["hash"] == "abc" and seen[0]["partsTotal"] == 4 and seen[0]["counts"]["validationLoss"] > 0
     words = json.loads(log.read_text())
     assert (words["ok"], words["step"], words["hash"], words["sealed"]) == (True, "train", "abc", True)
-    assert words["digest"] == result["model"]["digest"] and words["counts"]["recall"] == result["recall"]
+    assert f"sha256:{words['digest']}" == result["model"]["digest"] and words["figures"]["recall"] == result["recall"]
+    assert words["counts"]["bestEpoch"] == result["bestEpoch"] and all(type(each) is int for each in words["counts"].values())
     refused("--slm", str(tmp_path / ("long" * 40)), *flags)
     words = json.loads(log.read_text())
     assert (words["ok"], words["code"], words["retryable"]) == (False, "SLM_INVALID", False) and "--slm" in words["fix"]
+    assert len(words["field"]) <= 256
+    log.unlink()
+    trained("out", *flags)
+    words = json.loads(log.read_text())
+    assert words["ok"] and f"sha256:{words['digest']}" == result["model"]["digest"], "a finished training says again what it made"
+
+
+def test_the_operator_and_the_trainer_mean_the_same_last_words():
+    """test/controllers/router/observation.test.ts reads this file."""
+    splits = {name: {"rows": rows} for name, rows in (("train", 800), ("validation", 100), ("test", 100))}
+    figures = {"threshold": 0.41, "recall": 0.951, "positiveRate": 0.13, "auc": None, "seconds": 12.5}
+    result = {"model": {"digest": f"sha256:{'d' * 64}"}, "splits": splits, "epochs": 9, "bestEpoch": 7, "parameters": 1234, **figures}
+    error = TrainerError("CONFIG_INVALID", "training.loss.type", "is 'X'", "use one of BCEWithLogitsLoss, FocalLoss")
+    words = [succeeded("0123456789abcdef", result), failed("0123456789abcdef", error), failed("0123456789abcdef", RuntimeError("gone"))]
+    file = Path(__file__).parents[2] / "test" / "golden" / "trainer-last-words.json"
+    text = json.dumps(words, indent=2) + "\n"
+    if os.environ.get("UPDATE_GOLDEN"):
+        file.write_text(text, encoding="utf-8")
+    assert file.read_text(encoding="utf-8") == text
+
+
+def test_every_code_is_explained():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    assert [code for code in (*CODES, "TRAINER_DEFECT") if f"`{code}`" not in page] == []
 
 
 def test_widths_of_ones_own(trained: Trained):

@@ -43,12 +43,11 @@ export function decideStep(inputs: StepInputs): StepDecision {
 }
 
 function completed(inputs: StepInputs, before: RouterStepStatus, job: ObservedJob): StepDecision {
-  const { now, hash } = inputs;
+  const { now } = inputs;
   const words = job.messages.findLast((each) => each.ok && each.sealed);
   const sealed = words?.ok ? words : undefined;
   const bundle = sealed?.bundle;
-  // The trainer says nothing of itself; what it made is known by what it was made of.
-  const digest = before.name === 'train' ? hash : (bundle?.digest ?? sealed?.digest);
+  const digest = bundle?.digest ?? sealed?.digest;
   if (digest === undefined) {
     const failure = missingResult(job, before.failure?.at ?? isoTime(now));
     return ended(inputs, before, failure, job);

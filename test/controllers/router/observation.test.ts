@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { stepLabels } from '../../../src/api/r2rrouter-names.ts';
 import { observeJob } from '../../../src/controllers/router/index.ts';
 import { readTermination } from '../../../src/controllers/router/termination.ts';
@@ -83,6 +84,25 @@ describe('what is read of a Job and its pods', () => {
 });
 
 describe('the last words of a step', () => {
+  it('are understood as the trainer writes them', () => {
+    // made by trainer/tests/test_run.py
+    const words = JSON.parse(readFileSync('test/golden/trainer-last-words.json', 'utf8')) as unknown[];
+    const [done, refused, defect] = words.map((each) => readTermination(JSON.stringify(each)));
+    assert.deepEqual(done, {
+      ok: true,
+      step: 'train',
+      hash,
+      sealed: true,
+      digest: 'd'.repeat(64),
+      rows: { train: 800, validation: 100, test: 100 },
+      counts: { epochs: 9, bestEpoch: 7, parameters: 1234 },
+    });
+    assert.ok(refused && !refused.ok && !refused.retryable);
+    assert.deepEqual([refused.code, refused.field], ['CONFIG_INVALID', 'training.loss.type']);
+    assert.ok(defect && !defect.ok && defect.retryable);
+    assert.equal(defect.code, 'TRAINER_DEFECT');
+  });
+
   it('are understood where a step or the trainer wrote them', () => {
     assert.deepEqual(readTermination('trainer: note: x\ntrainer: CONFIG_INVALID: training.loss.type: is not known; use one of …\n'), {
       ok: false,

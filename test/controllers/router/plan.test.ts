@@ -214,6 +214,55 @@ describe('the plan for a router', () => {
       });
     }
 
+    describe('in training', () => {
+      const training = () => {
+        const scene = new Scene({ source: { labels: { path: 'pvc://data/labels' } }, models: { slm: { model: '/slm' } } });
+        scene.step();
+        return scene;
+      };
+
+      it('goes on with the same hash, so that the state in its folder is found, after a defect that may pass', () => {
+        const scene = training();
+        scene.fail('train', 'TRAINER_DEFECT', true);
+        scene.step();
+        assert.equal(scene.state('train'), 'Retrying');
+        scene.wait(60);
+        scene.step();
+        scene.step();
+        assert.deepEqual([scene.made.length, scene.made[0]], [2, scene.made[1]]);
+      });
+
+      it('waits for a person after a lack of memory, and goes on with the same hash once there is more', () => {
+        const scene = training();
+        const problem = { reason: 'OOMKilled', message: 'it was killed for memory' };
+        scene.set('train', { phase: 'Failed', running: false, failedBecause: 'BackoffLimitExceeded', problem });
+        scene.step();
+        assert.equal(scene.condition('Stalled')?.reason, 'OOMKilled');
+        scene.wait(100_000);
+        scene.step();
+        assert.equal(scene.made.length, 1);
+        scene.change('jobs.steps.train.resources', { limits: { memory: '64Gi' } });
+        scene.step();
+        scene.step();
+        assert.deepEqual([scene.made.length, scene.made[0]], [2, scene.made[1]]);
+      });
+
+      it('is known by the digest of what it made, and asks again where nobody heard it', () => {
+        const scene = training();
+        const { hash } = scene.job('train');
+        scene.set('train', { phase: 'Complete', running: false });
+        scene.step();
+        assert.equal(scene.status.steps?.[0]?.failure?.code, 'ResultMissing');
+        scene.wait(60);
+        scene.step();
+        scene.step();
+        scene.complete('train');
+        scene.step();
+        assert.equal(scene.status.steps[0].digest, hash.repeat(4));
+        assert.deepEqual(scene.since(0), ['train', 'train', 'bundle']);
+      });
+    });
+
     it('runs a step again whose data another one found damaged, and then goes on, with nothing else run again', () => {
       const scene = new Scene();
       for (const step of ['convert', 'respond', 'prefill'] as const) {

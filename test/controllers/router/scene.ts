@@ -87,7 +87,7 @@ export class Scene {
     const { hash } = this.job(step);
     const bundle = { digest: digestOf(hash), uri: `pvc://w/store/bundles/${digestOf(hash)}`, threshold: 0.4, rows: 1000, ...result };
     const message = { ok: true, step, hash, sealed: true, digest: this.#dataOf(step, hash), ...(step === 'bundle' && { bundle }) } as const;
-    this.set(step, { phase: 'Complete', running: false, messages: step === 'train' ? [] : [message] });
+    this.set(step, { phase: 'Complete', running: false, messages: [message] });
   }
 
   fail(step: JobName, code: string, retryable: boolean, more: object = {}): void {
