@@ -20,7 +20,9 @@ const workspace = z
     accessMode: z
       .enum(accessModes)
       .default('ReadWriteOnce')
-      .describe('`ReadWriteMany`: pods run on any node. `ReadWriteOnce`: all pods that use the workspace run on one node.'),
+      .describe(
+        '`ReadWriteMany`: pods run on any node. `ReadWriteOnce`: all pods that use the workspace run on one node, routers that get their bundles there included.',
+      ),
     onDelete: z
       .enum(['Retain', 'Delete'])
       .default('Retain')
@@ -79,7 +81,7 @@ const s3 = z.object({
   credentialsSecretName: secretName(
     'credentialsSecretName',
     'Secret with the keys access-key-id, secret-access-key and perhaps session-token (or AWS_ACCESS_KEY_ID and so on). It is mounted in the ' +
-      'Job that stores bundles. Left out: what the cloud gives the pod.',
+      'Job that stores bundles and in the routers of deployments that follow. Left out: what the cloud gives the pod.',
   ).optional(),
   caSecretName: secretName(
     'caSecretName',
@@ -89,7 +91,9 @@ const s3 = z.object({
 
 const bundles = z
   .object({
-    claim: claimName().optional().describe('A PersistentVolumeClaim that exists. Left out, as s3 is: the workspace.'),
+    claim: claimName()
+      .optional()
+      .describe('A PersistentVolumeClaim that exists, for many nodes unless all pods run on one. Left out, as s3 is: the workspace.'),
     s3: s3.optional().describe('An S3-compatible object store.'),
     keep: z
       .int32()

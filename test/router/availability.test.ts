@@ -148,6 +148,7 @@ describe('a router whose engines come and go', function () {
     assert.equal((events.at(-1) as Chunk).error?.code, 'llm_unavailable');
     assert.ok(!events.includes('[DONE]'));
     await until(() => made.router.status().inFlight === 0, 'nothing is in flight');
+    assert.deepEqual(made.router.status().window.requests, { total: 2, failed: 2 });
   });
 
   it('waits where told so, until the LLM is back or the client leaves', async () => {

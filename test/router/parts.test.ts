@@ -9,6 +9,7 @@ import { blockLength, initialRate, observeToken } from '../../src/router/block-l
 import { DraftCost } from '../../src/router/draft-cost.ts';
 import { entropy } from '../../src/router/entropy.ts';
 import { ConfigError, readConfig } from '../../src/router/live-config.ts';
+import { RouterMetrics } from '../../src/router/metrics.ts';
 import { readModelFacts } from '../../src/router/model-folder.ts';
 import { readiness } from '../../src/router/readiness.ts';
 import { rendezvous } from '../../src/router/rendezvous.ts';
@@ -144,6 +145,30 @@ describe('the window of emitted tokens', () => {
     now += 120_000;
     assert.deepEqual(window.recent, { seconds: 60, tokens: { slm: 0, llm: 0, fallback: 0 }, tokensPerSecond: 0 });
     assert.deepEqual(window.total, { slm: 30, llm: 10, fallback: 1 });
+  });
+});
+
+describe('the window of requests', () => {
+  it('counts what was answered and what failed, but neither what was refused nor clients that left', () => {
+    const metrics = new RouterMetrics();
+    const ended: readonly (readonly [number, number?])[] = [
+      [200],
+      [200],
+      [503],
+      [400],
+      [429],
+      [499],
+      // Streams that had begun: an error of ours, one of ours that the client did not wait for, and a request that took too long.
+      [200, 502],
+      [499, 500],
+      [200, 408],
+    ];
+    for (const [code, error] of ended) {
+      metrics.requestStarted();
+      metrics.requestEnded(code, error);
+    }
+    assert.deepEqual(metrics.recentRequests, { total: 5, failed: 3 });
+    assert.equal(metrics.requestsInFlight, 0);
   });
 });
 
