@@ -7,6 +7,10 @@ export type StepName = (typeof stepNames)[number];
 /** Version of what each step's output means: raised whenever the same inputs would give another output than before. */
 export const stepFormats: Readonly<Record<StepName, number>> = { convert: 1, respond: 1, prefill: 1, continue: 1, verify: 1, construct: 1 };
 
+/** As {@link stepFormats}, of training and of bundles, which no step of the pipeline reads. */
+export const trainFormat = 1;
+export const bundleFormat = 1;
+
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
 export interface JsonObject {
   readonly [key: string]: JsonValue;

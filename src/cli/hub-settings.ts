@@ -29,15 +29,20 @@ export function hubSettings(
 /**
  * What a fetch of `uri` goes with.
  *
+ * @param secret the field of a resource that names the Secret of the token
  * @throws FetchError `FETCH_TOKEN`, retryable, while the file that a token is to come from is missing or empty
  */
-export async function hubOptions({ endpoint, token, tokenFile }: HubSettings, uri: string): Promise<HubOptions> {
+export async function hubOptions(
+  { endpoint, token, tokenFile }: HubSettings,
+  uri: string,
+  secret = 'spec.router.checkpoint.tokenSecretRef',
+): Promise<HubOptions> {
   if (tokenFile === undefined || !uri.startsWith('hf://')) return { endpoint, token };
   const [text, cause] = await readFile(tokenFile, 'utf8').then(
     (read) => [read.trim(), undefined] as const,
     (error: unknown) => ['', error] as const,
   );
   if (text !== '') return { endpoint, token: text };
-  const fix = 'store the token there (the Secret of spec.router.checkpoint.tokenSecretRef)';
+  const fix = `store the token there (the Secret of ${secret})`;
   throw new FetchError('FETCH_TOKEN', uri, `there is no token in ${tokenFile} yet`, fix, { retryable: true, cause });
 }

@@ -14,7 +14,7 @@ import type { JsonObject } from './json.ts';
 import { modelMounts, modelSource, modelVolumes } from './model-source.ts';
 import type { RenderOptions } from './options.ts';
 import { OverlayError, mergePodSpec } from './overlay.ts';
-import { bundleStore, dataSources, hubToken, joined, pathOf, workspaceClaim } from './router-job-volumes.ts';
+import { bundleStore, currentSources, dataSources, hubToken, joined, pathOf, workspaceClaim } from './router-job-volumes.ts';
 import { modelOf } from './router-steps.ts';
 import { nodeLabels, togetherOn } from './shared-node.ts';
 import type { TrainerSettings } from './router-trainer-settings.ts';
@@ -58,6 +58,8 @@ export interface JobPodInput {
   readonly identity: StepSpec<JobName>;
   /** Address of the bundle in use, which the new one is compared with. Only for the bundling step. */
   readonly current?: string;
+  /** Digests of bundles to keep: the others of this router that nobody uses are deleted. Left out: none is. Only for the bundling step. */
+  readonly retain?: readonly string[];
 }
 
 /** The pod of a step, overlay merged. Throws `OverlayError` when that cannot be merged or removes what the step needs. */
@@ -70,7 +72,8 @@ export function jobPod(input: JobPodInput, options: RouterJobOptions): JsonObjec
   const component = asked?.role === 'slm' ? 'slm' : 'llm';
   const gpus = step === 'train' ? trainingGpus(router) : 0;
   const folders = Object.values(foldersOf[step]).map((role) => modelSource(modelOf(spec, role).server.model));
-  const sources = [...folders, ...dataSources(spec, step), ...(server ? [modelSource(server.model)] : [])];
+  const compared = input.current === undefined ? [] : currentSources(router, input.current);
+  const sources = [...folders, ...dataSources(spec, step), ...compared, ...(server ? [modelSource(server.model)] : [])];
   const addition = joined([...hubToken(spec, step), ...(step === 'bundle' ? [bundleStore(router)] : [])]);
   const claim = workspaceClaim(router);
   const tmp = (server ? engineVolumes(server) : [{ name: 'tmp', emptyDir: {} }]) as readonly JsonObject[];
@@ -123,7 +126,11 @@ function serverOf({ server, url }: RouterModel): RouterModel['server'] | undefin
   return url === undefined ? server : undefined;
 }
 
-function stepProgram({ router, identity, current }: JobPodInput, further: readonly string[], options: RouterJobOptions): JsonObject {
+function stepProgram(
+  { router, identity, current, retain }: JobPodInput,
+  further: readonly string[],
+  options: RouterJobOptions,
+): JsonObject {
   const { step } = identity;
   const { spec } = router;
   const asked = engineOf[step];
@@ -146,6 +153,7 @@ function stepProgram({ router, identity, current }: JobPodInput, further: readon
       ...(settings.concurrency === undefined ? [] : ['--concurrency', String(settings.concurrency)]),
       ...(labels === undefined ? [] : ['--data', labels]),
       ...(current === undefined ? [] : ['--compare', current, '--min-recall', String(spec.gate.minRecall)]),
+      ...(retain === undefined ? [] : ['--prune', ...retain.flatMap((digest) => ['--retain', digest])]),
       ...further,
       ...['--status-port', String(jobPorts.status), '--termination-log', terminationLog],
     ],

@@ -33,12 +33,19 @@ export function hubToken({ source }: R2RRouter['spec'], step: JobName): JobAddit
   return token ? [tokenAddition(token)] : [];
 }
 
-/** The place where bundles are stored, as `--store` of the bundling step and what it needs for it. */
-export function bundleStore(router: R2RRouter): JobAddition {
+/** What routers call the place where bundles are stored: they mount a claim at another folder. */
+function bundleStoreUri(router: R2RRouter): string {
   const { metadata, spec } = router;
   const { claim, s3 } = spec.storage.bundles;
+  if (s3) return `s3://${s3.bucket}/${s3.prefix ?? `${metadata.namespace ?? 'default'}/${metadata.name}`}`;
+  return claim === undefined ? `pvc://${workspaceClaim(router)}/store` : `pvc://${claim}`;
+}
+
+/** The place where bundles are stored, as `--store` of the bundling step and what it needs for it. */
+export function bundleStore(router: R2RRouter): JobAddition {
+  const { claim, s3 } = router.spec.storage.bundles;
+  const uri = bundleStoreUri(router);
   if (s3) {
-    const prefix = s3.prefix ?? `${metadata.namespace ?? 'default'}/${metadata.name}`;
     const credentials = s3.credentialsSecretName;
     const authorities = s3.caSecretName;
     const additions = [
@@ -52,7 +59,7 @@ export function bundleStore(router: R2RRouter): JobAddition {
     return joined([
       {
         args: [
-          ...['--store', `s3://${s3.bucket}/${prefix}`],
+          ...['--store', uri],
           ...(s3.endpoint === undefined ? [] : ['--s3-endpoint', s3.endpoint]),
           ...(s3.region === undefined ? [] : ['--s3-region', s3.region]),
         ],
@@ -62,19 +69,23 @@ export function bundleStore(router: R2RRouter): JobAddition {
       ...additions,
     ]);
   }
-  // Routers know the bundle by its claim, which they mount at another folder.
   if (claim === undefined) {
     return {
-      args: ['--store', `${jobFolders.workspace}/store`, '--store-uri', `pvc://${workspaceClaim(router)}/store`],
+      args: ['--store', `${jobFolders.workspace}/store`, '--store-uri', uri],
       mounts: [],
       volumes: [],
     };
   }
   return {
-    args: ['--store', jobFolders.bundles, '--store-uri', `pvc://${claim}`],
+    args: ['--store', jobFolders.bundles, '--store-uri', uri],
     mounts: [{ name: 'bundles', mountPath: jobFolders.bundles }],
     volumes: [{ name: 'bundles', persistentVolumeClaim: { claimName: claim } }],
   };
+}
+
+/** The claim that the bundle in use lies on, unless it is in the store, which is mounted anyway. */
+export function currentSources(router: R2RRouter, current: string): readonly ModelSource[] {
+  return claimOf(current) === undefined || current.startsWith(`${bundleStoreUri(router)}/bundles/`) ? [] : [modelSource(current)];
 }
 
 /** Where an address of the spec is inside the container. */

@@ -6,7 +6,7 @@ import type { PipelineSpec } from '../api/r2rrouter-pipeline.ts';
 import { presetSettings } from '../api/r2rrouter-presets.ts';
 import type { ModelRole } from '../api/r2rrouter-presets.ts';
 import type { R2RRouterSpec } from '../api/r2rrouter.ts';
-import { stepFormats, stepHash } from '../api/step-identity.ts';
+import { bundleFormat, stepFormats, stepHash, trainFormat } from '../api/step-identity.ts';
 import type { JsonObject, JsonValue, StepInput, StepName, StepSpec } from '../api/step-identity.ts';
 import { trainerSettings } from './router-trainer-settings.ts';
 
@@ -33,10 +33,6 @@ export const stepInputs: Readonly<Record<StepName, readonly StepName[]>> = {
   verify: ['convert', 'continue'],
   construct: ['respond', 'prefill', 'verify'],
 };
-
-/** Versions of what training and bundles mean, as `stepFormats`. */
-const trainFormat = 1;
-const bundleFormat = 1;
 
 /**
  * The steps that a spec asks for, in an order in which they can run. Parameters are complete, defaults included, so that both this and the

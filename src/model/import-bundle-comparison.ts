@@ -1,35 +1,9 @@
 /** The networks of a bundle run on real rows: how decisions of a lower precision differ from fp32's. */
-import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { BundleError } from './bundle-errors.ts';
-import { recoveryRows, type BundleInput } from './bundle-manifest.ts';
-import { networkProbability } from './router-network/probability.ts';
-import type { RowTable } from './row-table.ts';
+import { recoveryRows } from './bundle-manifest.ts';
+import { NetworkRunner, type CalibrationRow, type RowTables, type RunnableNetwork } from './network-runner.ts';
 
-/** A token drafted by the SLM and what the SLM's server told about its position. */
-export interface CalibrationRow {
-  readonly id: number;
-  /** State after the final norm, [hiddenSize]. */
-  readonly hidden: Float32Array;
-  /** The best tokens, best first, at least five. */
-  readonly topIds: ArrayLike<number>;
-  /** Their log-probabilities. */
-  readonly logprobs: ArrayLike<number>;
-}
-
-/** What a network is and what it looks at. */
-export interface RunnableNetwork {
-  /** Path of the .onnx file; its data lies beside it. */
-  readonly model: string;
-  readonly inputs: readonly BundleInput[];
-  readonly classes: 0 | 1 | 3;
-  readonly hiddenSize: number;
-  readonly logitsSize: number;
-}
-
-export interface RowTables {
-  readonly embedding: RowTable;
-  readonly lmHead: RowTable;
-}
+export type { CalibrationRow } from './network-runner.ts';
 
 export interface NetworkAnswers {
   /** Of each row, the probability that the token is divergent. */
@@ -84,16 +58,14 @@ export async function runNetwork(
 ): Promise<NetworkAnswers> {
   const probabilities = new Float64Array(rows.length);
   let maxSpread: number | null = null;
-  let session: InferenceSession | undefined;
+  let runner: NetworkRunner | undefined;
   try {
-    session = await InferenceSession.create(network.model, { executionProviders: ['cpu'], intraOpNumThreads: 1, interOpNumThreads: 1 });
+    runner = await NetworkRunner.open(network, tables);
     for (let first = 0; first < rows.length; first += batchRows) {
       signal?.throwIfAborted();
-      const batch = rows.slice(first, first + batchRows);
-      const { scores, spread } = await session.run(feedsOf(network, batch, tables));
-      const values = floats(scores);
-      for (let row = 0; row < batch.length; row++) probabilities[first + row] = networkProbability(values, row, network.classes);
-      if (spread) maxSpread = floats(spread).reduce((most, value) => Math.max(most, value), maxSpread ?? 0);
+      const { probabilities: some, spreads } = await runner.run(rows.slice(first, first + batchRows));
+      probabilities.set(some, first);
+      if (spreads) maxSpread = spreads.reduce((most, value) => Math.max(most, value), maxSpread ?? 0);
     }
     if (probabilities.some(Number.isNaN)) throw new RangeError('it gives scores that are no numbers');
   } catch (cause) {
@@ -101,47 +73,9 @@ export async function runNetwork(
     const problem = `the network cannot be run on calibration rows (${cause instanceof Error ? cause.message : String(cause)})`;
     throw new BundleError('BUNDLE_CALIBRATION_FAILED', network.model, problem, 'report it with the checkpoint', cause);
   } finally {
-    await session?.release();
+    await runner?.close();
   }
   return { probabilities, maxSpread };
-}
-
-function feedsOf(network: RunnableNetwork, batch: readonly CalibrationRow[], { embedding, lmHead }: RowTables): Record<string, Tensor> {
-  const { hiddenSize, logitsSize } = network;
-  const count = batch.length;
-  const makers: Readonly<Record<BundleInput, () => Tensor>> = {
-    hidden: () => {
-      const values = new Float32Array(count * hiddenSize);
-      for (const [row, { hidden }] of batch.entries()) values.set(hidden, row * hiddenSize);
-      return new Tensor('float32', values, [count, hiddenSize]);
-    },
-    embedding: () => {
-      const values = new Float32Array(count * embedding.width);
-      embedding.gather(
-        batch.map(({ id }) => id),
-        values,
-      );
-      return new Tensor('float32', values, [count, embedding.width]);
-    },
-    logprobs: () => {
-      const values = new Float32Array(count * logitsSize);
-      for (const [row, { logprobs }] of batch.entries())
-        for (let at = 0; at < logitsSize; at++) values[row * logitsSize + at] = logprobs[at] ?? Number.NEGATIVE_INFINITY;
-      return new Tensor('float32', values, [count, logitsSize]);
-    },
-    lm_head: () => {
-      const values = new Float32Array(count * recoveryRows * hiddenSize);
-      const ids = batch.flatMap(({ topIds }) => Array.from({ length: recoveryRows }, (_, at) => topIds[at] ?? -1));
-      lmHead.gather(ids, values);
-      return new Tensor('float32', values, [count, recoveryRows, hiddenSize]);
-    },
-  };
-  return Object.fromEntries(network.inputs.map((name) => [name, makers[name]()]));
-}
-
-function floats(tensor: Tensor | undefined): Float32Array {
-  if (!(tensor?.data instanceof Float32Array)) throw new TypeError('the graph lacks a float output');
-  return tensor.data;
 }
 
 /** Compares a precision's probabilities with fp32's. A row is divergent from the threshold on. */

@@ -33,6 +33,8 @@ export interface ImportOptions {
   readonly calibration?: ((logprobs: number) => Iterable<CalibrationRow> | AsyncIterable<CalibrationRow>) | undefined;
   /** Replaces init arguments of the checkpoint, as upstream's `override_init_args` does. */
   readonly overrideInitArgs?: CheckpointArguments;
+  /** In place of the checkpoint's own. */
+  readonly threshold?: number;
   /** What the SLM's server rounds logits to. @default the type in the SLM's config.json */
   readonly logitsType?: SlmConfig['logitsType'];
   /** Where the checkpoint came from, for the manifest; it must not name a place of this machine, or the bundle's digest would depend on it. */
@@ -57,7 +59,7 @@ export async function importCheckpoint(options: ImportOptions, signal?: AbortSig
   try {
     const overridden = checkpoint && { ...checkpoint, initArgs: { ...checkpoint.initArgs, ...options.overrideInitArgs } };
     const network = overridden && assertNetworkFits(overridden, slm, options.slmFolder);
-    const threshold = overridden && checkpointThreshold(overridden);
+    const threshold = overridden && (options.threshold ?? checkpointThreshold(overridden));
     const tables = await openSlmTables(options.slmFolder);
     try {
       const writer = await BundleWriter.create(options.outFolder);

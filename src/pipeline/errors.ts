@@ -12,6 +12,10 @@
  * - `PIPELINE_MODEL`: two models do not belong together, or a server has another one than was asked for
  * - `PIPELINE_ENGINE`: a model server failed for longer than is waited; may pass
  * - `PIPELINE_VERIFIER`: the verifier's answers cannot be used
+ * - `PIPELINE_CHECKPOINT`: no bundle can be made of the checkpoint, or it cannot be had; may pass where its server is away
+ * - `PIPELINE_ACCURACY`: the bundle's network computes something else than what was trained
+ * - `PIPELINE_COMPARE`: the bundle in use cannot be had or run; may pass where its store is away
+ * - `PIPELINE_STORE`: the bundle cannot be stored; may pass where the store is away or full
  * - `PIPELINE_STOPPED`: the process was told to stop; may pass
  */
 export type PipelineErrorCode =
@@ -27,6 +31,10 @@ export type PipelineErrorCode =
   | 'PIPELINE_MODEL'
   | 'PIPELINE_ENGINE'
   | 'PIPELINE_VERIFIER'
+  | 'PIPELINE_CHECKPOINT'
+  | 'PIPELINE_ACCURACY'
+  | 'PIPELINE_COMPARE'
+  | 'PIPELINE_STORE'
   | 'PIPELINE_STOPPED';
 
 const retryableCodes: ReadonlySet<PipelineErrorCode> = new Set([

@@ -6,6 +6,20 @@ import type { Shard } from './step.ts';
 /** What a kubelet keeps of a container's last words. */
 const maxBytes = 4096;
 
+/** Where a bundle is, and what its network does on the test rows at its threshold. */
+export interface BundleOutcome {
+  readonly digest: string;
+  /** What routers fetch it by. */
+  readonly uri: string;
+  readonly recall?: number | undefined;
+  readonly positiveRate?: number | undefined;
+  readonly threshold?: number | undefined;
+  /** Test rows. */
+  readonly rows?: number | undefined;
+  /** The bundle in use on the same rows, at the recall that is asked for. */
+  readonly current?: { readonly digest: string; readonly recall: number; readonly positiveRate: number } | undefined;
+}
+
 /** What a shard's process leaves behind for the operator, in /dev/termination-log. */
 export type TerminationMessage =
   | {
@@ -18,6 +32,8 @@ export type TerminationMessage =
       readonly digest?: string;
       readonly rows?: Readonly<Record<string, number>>;
       readonly counts?: Readonly<Record<string, number>>;
+      /** Of the bundling step. */
+      readonly bundle?: BundleOutcome;
     }
   | {
       readonly ok: false;
@@ -44,7 +60,7 @@ export function outcomeMessage(spec: StepSpec, shard: Shard, outcome: StepOutcom
   return { ...which, sealed: true, digest, rows, counts };
 }
 
-export function failureMessage(spec: StepSpec, shard: Shard, error: unknown): TerminationMessage {
+export function failureMessage(spec: StepSpec<string>, shard: Shard, error: unknown): TerminationMessage {
   const which = { ok: false, step: spec.step, hash: stepHash(spec), shard: shard.index } as const;
   if (!(error instanceof PipelineError)) {
     const message = error instanceof Error ? error.message : String(error);

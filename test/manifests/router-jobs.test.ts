@@ -3,13 +3,14 @@ import { readFileSync } from 'node:fs';
 import { jobName } from '../../src/api/r2rrouter-names.ts';
 import { jobNames } from '../../src/api/r2rrouter-jobs.ts';
 import type { R2RRouterSpecInput } from '../../src/api/r2rrouter.ts';
-import { OverlayError } from '../../src/manifests/index.ts';
+import { OverlayError, routerSteps, stepObjects } from '../../src/manifests/index.ts';
 import { exitCodes } from '../../src/pipeline/outcome.ts';
 import type { ApiServer } from '../api/api-server.ts';
 import { apiServer } from '../api/api-server.ts';
 import { routerPath, storedRouter } from '../api/routers.ts';
 import { assertGolden } from './golden.ts';
-import { jobOf, renderRouter } from './router-rendering.ts';
+import { jobOf, jobOptions, renderRouter } from './router-rendering.ts';
+import type { RenderedJob } from './router-rendering.ts';
 
 const datasets = [{ name: 'sums', path: '/opt/r2r/examples/models/problems', questionField: 'question', answerField: 'answer' }];
 const tiny: R2RRouterSpecInput = {
@@ -75,6 +76,28 @@ describe('the Jobs of an R2RRouter', () => {
     assert.deepEqual(steps(tiny), [...jobNames]);
     assert.deepEqual(steps(labels), ['train', 'bundle']);
     assert.deepEqual(steps(checkpoint), ['bundle']);
+  });
+
+  it('compare a bundle with the one in use where that lies, and keep the bundles that are named', () => {
+    const digest = 'a'.repeat(64);
+    const podOf = (spec: R2RRouterSpecInput, current: string) => {
+      const router = storedRouter('tiny', spec);
+      const step = routerSteps(router.spec).at(-1)!;
+      const identity = { step: step.name, format: step.format, params: step.params, inputs: {} };
+      const [, job] = stepObjects({ router, identity, current, retain: [digest] }, jobOptions);
+      return (job as unknown as RenderedJob).spec.template.spec;
+    };
+    const claims = (spec: R2RRouterSpecInput, current: string) =>
+      podOf(spec, current).volumes!.flatMap(({ persistentVolumeClaim }) =>
+        persistentVolumeClaim ? [(persistentVolumeClaim as { claimName: string }).claimName] : [],
+      );
+    const here = `pvc://tiny-workspace/store/bundles/${digest}`;
+    const args = podOf(tiny, here).containers[0]!.args!.join(' ');
+    assert.ok(args.includes(`--compare ${here} --min-recall 0.95 --prune --retain ${digest}`), args);
+    assert.deepEqual(claims(tiny, here), ['tiny-workspace']);
+    assert.deepEqual(claims(tiny, `pvc://elsewhere/bundles/${digest}`), ['tiny-workspace', 'elsewhere']);
+    assert.deepEqual(claims(checkpoint, `pvc://bundles/bundles/${digest}`), ['tiny-workspace', 'weights', 'bundles']);
+    assert.deepEqual(claims(tiny, `s3://routers/a/bundles/${digest}`), ['tiny-workspace']);
   });
 
   it('have pods without a service account’s token, that no Secret or claim is written by but the workspace and the bundles', () => {

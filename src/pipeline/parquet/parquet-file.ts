@@ -51,13 +51,24 @@ export class ParquetFile {
 
   /** Row groups, one in memory at a time. Values as the library has them. @param columns top-level names @default all */
   async *groups(columns?: readonly string[]): AsyncGenerator<readonly Record<string, unknown>[]> {
+    for await (const { rows } of this.groupsWhere(() => true, columns)) yield rows;
+  }
+
+  /** As {@link groups}, but only those that are wanted, each with the number of its first row. */
+  async *groupsWhere(
+    wanted: (firstRow: number, endRow: number) => boolean,
+    columns?: readonly string[],
+  ): AsyncGenerator<{ readonly firstRow: number; readonly rows: readonly Record<string, unknown>[] }> {
     let rowStart = 0;
     for (const { num_rows } of this.#metadata.row_groups) {
       const rowEnd = rowStart + Number(num_rows);
       const range = { rowStart, rowEnd, ...(columns && { columns: [...columns] }) };
-      yield await reading(this.path, () =>
-        parquetReadObjects({ file: this.#buffer, metadata: this.#metadata, compressors: decompressors, ...range }),
-      );
+      if (wanted(rowStart, rowEnd)) {
+        const rows = await reading(this.path, () =>
+          parquetReadObjects({ file: this.#buffer, metadata: this.#metadata, compressors: decompressors, ...range }),
+        );
+        yield { firstRow: rowStart, rows };
+      }
       rowStart = rowEnd;
     }
   }

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { Tensor, type InferenceSession } from 'onnxruntime-node';
 import { checkBundleFitsTables, openBundle, openBundleEmbedding, openSlmTables, type Bundle } from '../../model/bundle.ts';
 import { recoveryRows, type BundleManifest } from '../../model/bundle-manifest.ts';
+import { createNetworkSession } from '../../model/network-session.ts';
 import { networkProbability } from '../../model/router-network/index.ts';
 import type { RowTable } from '../../model/row-table.ts';
 import { ScoringError } from './errors.ts';
-import { sumsExactly } from './integer-products.ts';
 import { numbersPerRow, type NetworkFacts, type NetworkOptions } from './messages.ts';
 import type { RowBatch } from './row-batch.ts';
 import { evidenceLogits, uncertaintyOf } from './uncertainty.ts';
@@ -129,21 +129,7 @@ async function createSession({ folder, manifest }: Bundle, { precision, device, 
   if (device === 'cuda' && precision === 'int8')
     throw new ScoringError('device_unavailable', 'a GPU does not compute in int8; set router.precision to fp32');
   try {
-    return await InferenceSession.create(join(folder, graph.model.name), {
-      executionProviders: [device],
-      intraOpNumThreads: threads,
-      interOpNumThreads: 1,
-      executionMode: 'sequential',
-      graphOptimizationLevel: 'all',
-      logSeverityLevel: 3,
-      extra: {
-        session: {
-          model_external_initializers_file_folder_path: folder,
-          x64quantprecision: sumsExactly() ? '0' : '1',
-          intra_op: { allow_spinning: '0' },
-        },
-      },
-    });
+    return await createNetworkSession(join(folder, graph.model.name), { device, threads });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw device === 'cuda'

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { sumsExactly } from '../../../src/router/scoring/integer-products.ts';
+import { sumsExactly } from '../../src/model/integer-products.ts';
 
 const withFlags = (flags: string): string => `processor\t: 0\nmodel name\t: Some\nflags\t\t: fpu ${flags} sse2\n\nprocessor\t: 1\n`;
 
