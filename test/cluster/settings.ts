@@ -41,6 +41,8 @@ export const paths = {
   containerdRun: join(stateFolder, 'run'),
   containerdSocket: join(stateFolder, 'run', 'containerd.sock'),
   cni: join(stateFolder, 'cni'),
+  /** Folders behind PersistentVolumes. */
+  volumes: join(stateFolder, 'volumes'),
   lock: `${stateFolder}.lock`,
 } as const;
 

@@ -4,7 +4,7 @@ import { Resolver } from 'node:dns/promises';
 import { join } from 'node:path';
 import { certificateFile, createCertificates, keyFile, type CertificateName } from './certificates.ts';
 import { createCgroup } from './cgroups.ts';
-import { run, tryRun } from './commands.ts';
+import { run, tryRun, type RunOptions } from './commands.ts';
 import * as configuration from './configuration.ts';
 import { remove } from './down.ts';
 import { openFirewall } from './firewall.ts';
@@ -18,6 +18,7 @@ import { clients, controlPlane, type Program } from './programs.ts';
 import { until, type Progress } from './progress.ts';
 import { paths, pauseImage, settings, stateFolder } from './settings.ts';
 import { tools as findTools, type Tools } from './tools.ts';
+import { renewVolumes } from './volumes.ts';
 
 const { nodeName, nodeAddress, clusterDomain, gpus } = settings;
 
@@ -73,12 +74,8 @@ class Starting {
     this.#progress = progress;
   }
 
-  async #kubectl(args: readonly string[], input?: string): Promise<string> {
-    return run(
-      this.#tools.kubectl,
-      ['--kubeconfig', paths.kubeconfig, '--request-timeout=10s', ...args],
-      input === undefined ? {} : { input },
-    );
+  async #kubectl(args: readonly string[], options?: RunOptions): Promise<string> {
+    return run(this.#tools.kubectl, ['--kubeconfig', paths.kubeconfig, '--request-timeout=10s', ...args], options);
   }
 
   async #node(): Promise<Node> {
@@ -95,7 +92,8 @@ class Starting {
     );
     if (!(await hasImage(ctr, pauseImage))) await importImage(ctr, await pauseArchive(this.#progress));
     await until('the API server is ready', 120_000, async () => (await this.#kubectl(['get', '--raw=/readyz'])) === 'ok');
-    await this.#kubectl(['apply', '--filename=-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items: configuration.corednsAccess }));
+    const access = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: configuration.corednsAccess });
+    await this.#kubectl(['apply', '--filename=-'], { input: access });
     this.#progress('API server ready');
   }
 
@@ -121,6 +119,11 @@ class Starting {
       return allocatable?.['nvidia.com/gpu'] === String(gpus);
     });
     this.#progress(`node advertises nvidia.com/gpu: ${gpus}`);
+  }
+
+  async volumes(): Promise<void> {
+    const count = await renewVolumes((args, options) => this.#kubectl(args, options));
+    this.#progress(`${count} volumes for claims without a class`);
   }
 
   async services(): Promise<void> {
@@ -149,7 +152,7 @@ export async function up(progress: Progress): Promise<Tools> {
       const starting = new Starting(tools, progress);
       await starting.controlPlane();
       await starting.node();
-      await Promise.all([starting.gpus(), starting.services()]);
+      await Promise.all([starting.gpus(), starting.volumes(), starting.services()]);
       return tools;
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);

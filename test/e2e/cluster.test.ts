@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Cluster } from '../cluster/cluster.ts';
 import { processes } from '../cluster/processes.ts';
 import { until } from '../cluster/progress.ts';
-import { settings } from '../cluster/settings.ts';
+import { paths, settings } from '../cluster/settings.ts';
 import { loadBaseImage, sharedCluster, whyNoCluster } from '../cluster/shared.ts';
 import { namespaced, type Namespace } from '../cluster/namespace.ts';
 import { client, echoServer, pod } from '../cluster/objects.ts';
+import { renewVolumes } from '../cluster/volumes.ts';
 
 interface Phase {
   readonly status: { readonly phase: string; readonly conditions?: readonly { readonly reason?: string; readonly message?: string }[] };
@@ -156,6 +159,27 @@ describe('the local cluster', function () {
       await namespace.kubectl(['delete', 'pod/reader', '--now', '--ignore-not-found']);
       await cluster.kubectl(['delete', `persistentvolume/${spec.volumeName}`, '--wait=false']);
     }
+  });
+
+  it('has volumes for claims without a class, which pods without rights can write, and empties them for the next ones', async () => {
+    const claim = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '100Gi' } } };
+    await namespace.apply({ apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name: 'work' }, spec: claim });
+    const securityContext = { runAsUser: 10_001, runAsGroup: 10_001, fsGroup: 10_001 };
+    const volumes = [{ name: 'work', persistentVolumeClaim: { claimName: 'work' } }];
+    await namespace.apply(pod('writer', image, { volumeMounts: [{ name: 'work', mountPath: '/work' }] }, { securityContext, volumes }));
+    await namespace.kubectl(['wait', 'pod/writer', '--for=condition=Ready', '--timeout=60s']);
+    await namespace.kubectl(['exec', 'writer', '--', 'touch', '/work/kept']);
+    const name = await namespace.kubectl(['get', 'pvc/work', '--output=jsonpath={.spec.volumeName}']);
+    const file = join(paths.volumes, name, 'kept');
+    const phase = () => cluster.kubectl(['get', `pv/${name}`, '--output=jsonpath={.status.phase}']);
+    await renewVolumes((args, options) => cluster.kubectl(args, options));
+    assert.equal(await phase(), 'Bound');
+    assert.ok(existsSync(file), 'a volume in use was emptied');
+    await namespace.kubectl(['delete', 'pod/writer', 'pvc/work', '--now']);
+    await until('its claim is seen to be gone', 30_000, async () => (await phase()) === 'Released');
+    await renewVolumes((args, options) => cluster.kubectl(args, options));
+    await until('it can be claimed again', 30_000, async () => (await phase()) === 'Available');
+    assert.equal(existsSync(file), false);
   });
 
   it('collects what belongs to a deleted object', async () => {
