@@ -58,7 +58,7 @@ const s3 = z.object({
       }),
     )
     .optional()
-    .describe('Path in the bucket. Left out: <namespace>/<name>.'),
+    .describe('Path in the bucket, before <namespace>/<name>; give clusters that share a bucket different ones. Left out: none.'),
   endpoint: z
     .string()
     .min(1)

@@ -33,16 +33,20 @@ export function hubToken({ source }: R2RRouter['spec'], step: JobName): JobAddit
   return token ? [tokenAddition(token)] : [];
 }
 
-/** What routers call the place where bundles are stored: they mount a claim at another folder. */
+/**
+ * What routers call the place where bundles are stored: they mount a claim at another folder. It is this router's alone, also where several
+ * share a claim or a bucket, because whoever makes a bundle clears old ones away.
+ */
 function bundleStoreUri(router: R2RRouter): string {
-  const { metadata, spec } = router;
-  const { claim, s3 } = spec.storage.bundles;
-  if (s3) return `s3://${s3.bucket}/${s3.prefix ?? `${metadata.namespace ?? 'default'}/${metadata.name}`}`;
-  return claim === undefined ? `pvc://${workspaceClaim(router)}/store` : `pvc://${claim}`;
+  const { namespace = 'default', name } = router.metadata;
+  const { claim, s3 } = router.spec.storage.bundles;
+  if (s3) return `s3://${[s3.bucket, s3.prefix, namespace, name].filter((part) => part !== undefined).join('/')}`;
+  return claim === undefined ? `pvc://${workspaceClaim(router)}/store/${name}` : `pvc://${claim}/${name}`;
 }
 
 /** The place where bundles are stored, as `--store` of the bundling step and what it needs for it. */
 export function bundleStore(router: R2RRouter): JobAddition {
+  const { name } = router.metadata;
   const { claim, s3 } = router.spec.storage.bundles;
   const uri = bundleStoreUri(router);
   if (s3) {
@@ -71,13 +75,13 @@ export function bundleStore(router: R2RRouter): JobAddition {
   }
   if (claim === undefined) {
     return {
-      args: ['--store', `${jobFolders.workspace}/store`, '--store-uri', uri],
+      args: ['--store', `${jobFolders.workspace}/store/${name}`, '--store-uri', uri],
       mounts: [],
       volumes: [],
     };
   }
   return {
-    args: ['--store', jobFolders.bundles, '--store-uri', uri],
+    args: ['--store', `${jobFolders.bundles}/${name}`, '--store-uri', uri],
     mounts: [{ name: 'bundles', mountPath: jobFolders.bundles }],
     volumes: [{ name: 'bundles', persistentVolumeClaim: { claimName: claim } }],
   };

@@ -91,12 +91,12 @@ describe('the Jobs of an R2RRouter', () => {
       podOf(spec, current).volumes!.flatMap(({ persistentVolumeClaim }) =>
         persistentVolumeClaim ? [(persistentVolumeClaim as { claimName: string }).claimName] : [],
       );
-    const here = `pvc://tiny-workspace/store/bundles/${digest}`;
+    const here = `pvc://tiny-workspace/store/tiny/bundles/${digest}`;
     const args = podOf(tiny, here).containers[0]!.args!.join(' ');
     assert.ok(args.includes(`--compare ${here} --min-recall 0.95 --prune --retain ${digest}`), args);
     assert.deepEqual(claims(tiny, here), ['tiny-workspace']);
     assert.deepEqual(claims(tiny, `pvc://elsewhere/bundles/${digest}`), ['tiny-workspace', 'elsewhere']);
-    assert.deepEqual(claims(checkpoint, `pvc://bundles/bundles/${digest}`), ['tiny-workspace', 'weights', 'bundles']);
+    assert.deepEqual(claims(checkpoint, `pvc://bundles/tiny/bundles/${digest}`), ['tiny-workspace', 'weights', 'bundles']);
     assert.deepEqual(claims(tiny, `s3://routers/a/bundles/${digest}`), ['tiny-workspace']);
   });
 

@@ -7,7 +7,7 @@ import { routerLabelKeys } from '../../api/r2rrouter-names.ts';
 import { configMaps, ensureStatus, jobs as jobType, persistentVolumeClaims } from '../../kube/index.ts';
 import type { EventRecorder, KubeClient, Live, ObjectKey, Result } from '../../kube/index.ts';
 import { OverlayError, RouterSpecError, jobsNetworkPolicy, stepObjects, workspaceObject } from '../../manifests/index.ts';
-import type { RouterJobOptions } from '../../manifests/index.ts';
+import type { JobPodInput, RouterJobOptions } from '../../manifests/index.ts';
 import { r2rRouters } from '../caches.ts';
 import type { Problem } from '../pod-problem.ts';
 import { podsOfJobs } from './caches.ts';
@@ -117,8 +117,10 @@ export class R2RRouterReconciler {
     }
   }
 
-  #jobInput(router: Live<R2RRouter>, identity: Plan['create'][number], { bundle }: R2RRouterStatus) {
-    return { router, identity, ...(bundle && identity.step === 'bundle' && { current: bundle.uri }) };
+  /** The bundling step is told what is in use: to compare the new bundle with, and not to clear away. */
+  #jobInput(router: Live<R2RRouter>, identity: Plan['create'][number], { bundle, history = [] }: R2RRouterStatus): JobPodInput {
+    if (identity.step !== 'bundle') return { router, identity };
+    return { router, identity, ...(bundle && { current: bundle.uri }), retain: history.map(({ digest }) => digest) };
   }
 
   /** The claim is made once; only whether it goes with the router may change later. */
