@@ -23,10 +23,20 @@ const workspace = z
       .describe(
         '`ReadWriteMany`: pods run on any node. `ReadWriteOnce`: all pods that use the workspace run on one node, routers that get their bundles there included.',
       ),
+    keep: z
+      .int32()
+      .min(1)
+      .max(50)
+      .default(2)
+      .describe(
+        "Results of each step's earlier parameters or data that are kept, those used last. Older ones are removed after a new bundle has been made, never while in use or when another R2RRouter has used them.",
+      ),
     onDelete: z
       .enum(['Retain', 'Delete'])
       .default('Retain')
-      .describe('What becomes of the claim that was made when the R2RRouter is deleted. A claim that was given always stays.'),
+      .describe(
+        'What becomes of the claim that was made when the R2RRouter is deleted. A claim that was given always stays, and the results in it.',
+      ),
   })
   .meta(
     rules({

@@ -1,13 +1,11 @@
-import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { runAll } from '../pipeline/all-steps.ts';
 import type { EngineRole } from '../pipeline/step.ts';
-import { Workspace } from '../pipeline/workspace/workspace.ts';
 import { UsageError, parsed } from './command.ts';
 import { engineFlags } from './pipeline-engines.ts';
-import { readFlagFile, required, runFlags, runFlagsUsage, sourceAccess, tuningOf, wholeNumber } from './pipeline-flags.ts';
+import { readFlagFile, required, runFlags, runFlagsUsage, sourceAccess, tuningOf, wholeNumber, workspaceOf } from './pipeline-flags.ts';
 import { runProcessOfSteps } from './pipeline-process.ts';
 import { stepLine } from './pipeline-show.ts';
 
@@ -33,7 +31,7 @@ export function pipelineAll(argv: readonly string[]): Promise<void> {
       console.log(usage);
       return undefined;
     }
-    const workspace = new Workspace(resolve(required('workspace', values.workspace)));
+    const workspace = workspaceOf(values);
     const params = await readFlagFile('params', required('params', values.params), (text) => z.looseObject({}).parse(parse(text)));
     const given = engineFlags(values.engine, values.model);
     for (const role of servers)

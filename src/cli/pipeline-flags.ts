@@ -4,12 +4,16 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { claimFolder, claimOf } from '../api/claim.ts';
 import { defaultTuning, type Shard, type SourceAccess, type Tuning } from '../pipeline/step.ts';
+import { diskFileSystem } from '../pipeline/workspace/file-system.ts';
+import { parseOwner, type StepOwner } from '../pipeline/workspace/owners.ts';
+import { Workspace } from '../pipeline/workspace/workspace.ts';
 import { UsageError } from './command.ts';
 import { hubOptions, hubSettings } from './hub-settings.ts';
 
 /** Flags of the commands that run steps. */
 export const runFlags = {
   workspace: { type: 'string' },
+  owner: { type: 'string' },
   engine: { type: 'string', multiple: true },
   model: { type: 'string', multiple: true },
   concurrency: { type: 'string', default: String(defaultTuning.concurrency) },
@@ -23,7 +27,8 @@ export const runFlags = {
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
-export const runFlagsUsage = `  --engine ROLE=URL          a model server (SGLang or the CPU engine); ROLE is slm, llm or verifier
+export const runFlagsUsage = `  --owner NAMESPACE/NAME     marks the folders of the steps as used by this R2RRouter   [no mark: never cleaned up]
+  --engine ROLE=URL          a model server (SGLang or the CPU engine); ROLE is slm, llm or verifier
   --model ROLE=FOLDER        the Hugging Face folder of the model that it serves: tokenizer, template, config.json
   --concurrency N            calls to it at a time                              [${defaultTuning.concurrency}]
   --request-timeout-seconds N, --max-retries N
@@ -48,6 +53,19 @@ export interface RunFlags {
 export function required(flag: string, value: string | undefined): string {
   if (value === undefined || value === '') throw new UsageError(`--${flag} is missing`);
   return value;
+}
+
+/** @throws UsageError */
+export function ownerOf(text: string): StepOwner {
+  const owner = parseOwner(text);
+  if (!owner) throw new UsageError(`--owner must be NAMESPACE/NAME of an R2RRouter, got "${text}"`);
+  return owner;
+}
+
+/** The folder with the steps, which are marked as those of `--owner` where it is given. @throws UsageError */
+export function workspaceOf({ workspace, owner }: Readonly<Partial<Record<'workspace' | 'owner', string>>>): Workspace {
+  const folder = resolve(required('workspace', workspace));
+  return new Workspace(folder, diskFileSystem, owner === undefined ? undefined : ownerOf(owner));
 }
 
 /** @throws UsageError */

@@ -1,12 +1,20 @@
-import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { failureMessage, outcomeMessage } from '../pipeline/outcome.ts';
 import { runStep } from '../pipeline/run-step.ts';
 import { stepDefinition } from '../pipeline/steps.ts';
 import { stepSpecSchema } from '../pipeline/workspace/manifest.ts';
-import { Workspace } from '../pipeline/workspace/workspace.ts';
 import { parsed } from './command.ts';
-import { readFlagFile, required, runFlags, runFlagsUsage, shardOf, sourceAccess, tuningOf, wholeNumber } from './pipeline-flags.ts';
+import {
+  readFlagFile,
+  required,
+  runFlags,
+  runFlagsUsage,
+  shardOf,
+  sourceAccess,
+  tuningOf,
+  wholeNumber,
+  workspaceOf,
+} from './pipeline-flags.ts';
 import { runProcessOfSteps } from './pipeline-process.ts';
 
 const usage = `usage: r2r pipeline run --workspace DIR --spec FILE [flags]
@@ -39,7 +47,7 @@ export function pipelineRun(argv: readonly string[]): Promise<void> {
       console.log(usage);
       return undefined;
     }
-    const workspace = new Workspace(resolve(required('workspace', values.workspace)));
+    const workspace = workspaceOf(values);
     const spec = await readFlagFile('spec', required('spec', values.spec), (text) => stepSpecSchema.parse(JSON.parse(text)));
     const shard = shardOf(values['shard-index'], values.shards, process.env);
     const tuning = tuningOf(values);

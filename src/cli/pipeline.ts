@@ -15,8 +15,12 @@ export const pipeline: Program = choice('r2r pipeline', 'command', {
     load: async () => (await import('./pipeline-all.ts')).pipelineAll,
   },
   show: {
-    about: 'lists the steps of a workspace',
+    about: 'lists the steps of a workspace, their sizes and who uses them',
     load: async () => (await import('./pipeline-show.ts')).pipelineShow,
+  },
+  clean: {
+    about: "removes results of a router's earlier parameters from a workspace",
+    load: async () => (await import('./pipeline-clean.ts')).pipelineClean,
   },
   examples: {
     about: "prints a label set's distribution and examples of each class",

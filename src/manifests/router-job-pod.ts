@@ -144,6 +144,7 @@ function stepProgram(
       'pipeline',
       step === 'bundle' ? 'bundle' : 'run',
       ...['--workspace', jobFolders.workspace, '--spec', `${jobFolders.files}/${jobFiles.spec}`],
+      ...['--owner', `${router.metadata.namespace ?? 'default'}/${router.metadata.name}`],
       ...(asked && model ? ['--engine', `${asked.role}=${model.url ?? `http://$(POD_IP):${jobPorts.engine}`}`] : []),
       ...Object.entries(foldersOf[step]).flatMap(([name, role]) => [
         '--model',

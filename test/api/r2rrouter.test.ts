@@ -156,6 +156,8 @@ const wrong: readonly (readonly [string, string, unknown, readonly RegExp[]])[] 
     { claim: 'mine', storageClassName: 'fast' },
     [/spec\.storage\.workspace/, /storageClassName: is that of a claim that is made/],
   ],
+  ['no earlier results kept', 'spec.storage.workspace.keep', 0, [/spec\.storage\.workspace\.keep/, /greater than or equal to 1/]],
+  ['51 earlier results kept', 'spec.storage.workspace.keep', 51, [/spec\.storage\.workspace\.keep/, /less than or equal to 50/]],
   [
     'two places for bundles',
     'spec.storage.bundles',
@@ -205,7 +207,10 @@ const right: readonly (readonly [string, object])[] = [
       schedule: { everyHours: 168 },
       training: { loss: { type: 'FocalLoss', gamma: 2 }, config: { model: { init_args: { dropout_rate: 0.2 } } }, gpus: 4 },
       rollout: { policy: 'Manual', bundle: 'a'.repeat(64) },
-      storage: { workspace: { claim: 'mine', accessMode: 'ReadWriteMany' }, bundles: { s3: { bucket: 'routers', prefix: 'team/a' } } },
+      storage: {
+        workspace: { claim: 'mine', accessMode: 'ReadWriteMany', keep: 50 },
+        bundles: { s3: { bucket: 'routers', prefix: 'team/a' } },
+      },
     },
   ],
 ];

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -43,7 +43,7 @@ describe('r2r pipeline', function () {
     paramsFile = join(folder, 'params.json');
     writeFileSync(paramsFile, JSON.stringify(params));
     ({ engines, close } = await startTinyEngines());
-    printed = await run('all', '--workspace', whole, '--params', paramsFile, ...servers());
+    printed = await run('all', '--workspace', whole, '--owner', 'team/tiny', '--params', paramsFile, ...servers());
   });
   after(async () => {
     await close();
@@ -97,7 +97,55 @@ describe('r2r pipeline', function () {
     assert.match(lines[5] ?? '', /divergent [1-9]\d*, identical \d{3,}, neutral [1-9]/);
     const shown = await steps(whole);
     assert.ok(shown.length === 6 && shown.every(({ done }) => done));
-    assert.equal((await run('show', '--workspace', whole)).stdout, printed.stdout);
+  });
+
+  it('show: the same lines with sizes and owners, other things that are there, and the sum', async () => {
+    const workspace = without(join(folder, 'shown'), 'construct');
+    const train = `train-${'0'.repeat(16)}`;
+    mkdirSync(join(workspace, train));
+    writeFileSync(join(workspace, train, 'router.pt'), 'x'.repeat(3 * 2 ** 20));
+    mkdirSync(join(workspace, 'store'));
+    writeFileSync(join(workspace, 'store', 'bundle'), 'x'.repeat(512));
+    rmSync(join(workspace, specFile('verify').folder, 'manifest.json'));
+    const { code, stdout, stderr } = await run('show', '--workspace', workspace);
+    assert.equal(code, 0, stderr);
+    const lines = stdout.trim().split('\n');
+    const [size, used] = [' +[0-9.]+ (B|KiB|MiB)', '  team/tiny \\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\dZ'];
+    for (const [index, line] of printed.stdout.trim().split('\n').slice(0, 4).entries()) {
+      const [, head = '', tail = ''] = /^(.{27})(.*)$/.exec(line) ?? [];
+      assert.match(lines[index] ?? '', new RegExp(`^${head}${size}${used}${tail}$`));
+    }
+    assert.match(lines[4] ?? '', new RegExp(`^verify {5}[0-9a-f]{16}${size}${used}  not done, 1 part so far$`));
+    assert.deepEqual(
+      lines.slice(5, 7).map((line) => line.replaceAll(/ +/g, ' ')),
+      [`train ${'0'.repeat(16)} 3.0 MiB no router`, 'other store 512 B'],
+    );
+    assert.match(lines[7] ?? '', /^in all +3\.\d MiB$/);
+    assert.equal((await run('show', '--workspace', join(folder, 'nowhere'))).stdout, `${join(folder, 'nowhere')} holds no step\n`);
+  });
+
+  it('clean: removes what a router needs no more, and says what', async () => {
+    const workspace = without(join(folder, 'cleaned'));
+    const clean = ['clean', '--workspace', workspace, '--owner'];
+    assert.equal((await run(...clean, 'team/tiny', '--keep', '1')).stdout, 'nothing is to be removed\n');
+    assert.deepEqual(JSON.parse((await run(...clean, 'team/other', '--keep', '0', '--json')).stdout), []);
+    const construct = specFile('construct').folder;
+    const { code, stdout, stderr } = await run(...clean, 'team/tiny', '--keep', '0', '--current', construct.slice(-16));
+    assert.equal(code, 0, stderr);
+    const lines = stdout.trim().split('\n');
+    assert.ok(lines.length === 5 && lines.every((line) => /^\w+ +[0-9a-f]{16} {2}removed {2}[0-9.]+ (KiB|MiB)$/.test(line)), stdout);
+    assert.deepEqual(readdirSync(workspace), [construct]);
+    const wrong: readonly (readonly [readonly string[], RegExp])[] = [
+      [['tiny', '--keep', '1'], /--owner must be NAMESPACE\/NAME of an R2RRouter, got "tiny"/],
+      [['team/tiny'], /--keep is missing/],
+      [['team/tiny', '--keep', 'all'], /--keep must be a whole number/],
+      [['team/tiny', '--keep', '1', '--current', 'abc'], /--current must be a step's hash/],
+    ];
+    for (const [args, message] of wrong) {
+      const refused = await run(...clean, ...args);
+      assert.equal(refused.code, 2);
+      assert.match(refused.stderr, message);
+    }
   });
 
   it('examples: prints the distribution, and examples of each class', async () => {

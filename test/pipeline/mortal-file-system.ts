@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { diskFileSystem, type FileSystem, type WritableFile } from '../../src/pipeline/workspace/file-system.ts';
 
 /** What a process sees after its end: nothing works any more. */
@@ -55,6 +55,19 @@ export class MortalFileSystem implements FileSystem {
     return diskFileSystem.size(path);
   }
 
+  async modifiedMs(path: string): Promise<number | undefined> {
+    this.#live();
+    return diskFileSystem.modifiedMs(path);
+  }
+
+  async touch(path: string): Promise<void> {
+    await this.#change(async () => {
+      const isNew = !existsSync(path);
+      await diskFileSystem.touch(path);
+      if (isNew) this.#undoable(path, () => rmSync(path, { force: true }));
+    });
+  }
+
   async create(path: string): Promise<WritableFile> {
     const file = await this.#change(() => diskFileSystem.create(path));
     this.#unsynced.set(path, 0);
@@ -93,12 +106,19 @@ export class MortalFileSystem implements FileSystem {
   }
 
   async remove(path: string): Promise<void> {
-    await this.#change(async () => {
-      const before = existsSync(path) && statSync(path).isFile() ? readFileSync(path) : undefined;
-      await diskFileSystem.remove(path);
-      this.#unsynced.delete(path);
-      if (before) this.#undoable(path, () => writeFileSync(path, before));
-    });
+    await this.#change(
+      async () => {
+        const before = existsSync(path) && statSync(path).isFile() ? readFileSync(path) : undefined;
+        await diskFileSystem.remove(path);
+        this.#unsynced.delete(path);
+        if (before) this.#undoable(path, () => writeFileSync(path, before));
+      },
+      // a folder goes entry by entry: killed in the middle of it
+      async () => {
+        const names = existsSync(path) && statSync(path).isDirectory() ? await diskFileSystem.list(path) : [];
+        for (const name of names.slice(0, Math.ceil(names.length / 2))) await diskFileSystem.remove(join(path, name));
+      },
+    );
   }
 
   async syncFolder(path: string): Promise<void> {

@@ -4,16 +4,12 @@ import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeath } from './death.ts';
 import { finishedFiles, leftovers, temporaryFolder } from './files.ts';
-import { Death, MortalFileSystem, type Fate } from './mortal-file-system.ts';
+import { MortalFileSystem, type Fate } from './mortal-file-system.ts';
 import { runToy } from './toy-steps.ts';
 
 const count = 10;
-
-/** Whether an error is, or comes from, the end of the process. */
-function isDeath(error: unknown): boolean {
-  return error instanceof Death || (error instanceof Error && error.cause !== undefined && isDeath(error.cause));
-}
 
 describe('a step that is interrupted', function () {
   this.timeout(120_000);

@@ -6,6 +6,7 @@ import { defaultTuning, type PartPlan, type StepContext, type StepDefinition } f
 import type { StepSpec } from '../../src/pipeline/step-identity.ts';
 import { table } from '../../src/pipeline/table.ts';
 import type { FileSystem } from '../../src/pipeline/workspace/file-system.ts';
+import type { StepOwner } from '../../src/pipeline/workspace/owners.ts';
 import { Workspace } from '../../src/pipeline/workspace/workspace.ts';
 
 /** A pipeline of two small steps of the shape that the real ones have: numbers, and what is found out about each by an asynchronous request. */
@@ -101,6 +102,8 @@ export interface ToyRun {
   readonly shard?: number;
   readonly request?: (key: string, signal: AbortSignal) => Promise<void>;
   readonly signal?: AbortSignal;
+  /** The router it runs for. */
+  readonly owner?: StepOwner;
 }
 
 export const silentLog = { info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -111,9 +114,9 @@ export const processClock = {
   },
 };
 
-export function toyContext({ folder, fileSystem, shard = 0, shards = 1, signal }: ToyRun): StepContext {
+export function toyContext({ folder, fileSystem, shard = 0, shards = 1, signal, owner }: ToyRun): StepContext {
   return {
-    workspace: new Workspace(folder, fileSystem),
+    workspace: new Workspace(folder, fileSystem, owner),
     engines: {},
     tuning: defaultTuning,
     shard: { index: shard, count: shards },

@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { PipelineError } from '../errors.ts';
 
 /** What a workspace does to its disk: few operations, so that a test can fail or end the process at each of them. */
@@ -11,6 +11,10 @@ export interface FileSystem {
   read(path: string): Promise<Buffer | undefined>;
   /** Bytes of a file; undefined when it is missing. */
   size(path: string): Promise<number | undefined>;
+  /** When a file or folder was changed last, in milliseconds since 1970; undefined when it is missing. */
+  modifiedMs(path: string): Promise<number | undefined>;
+  /** Says that a file was changed now; makes an empty one where it is missing. */
+  touch(path: string): Promise<void>;
   /** A new file to write to; it must not exist. */
   create(path: string): Promise<WritableFile>;
   /** Over what is there. */
@@ -37,6 +41,12 @@ export const diskFileSystem: FileSystem = {
   list: async (path) => (await orMissing(readdir(path)))?.sort() ?? [],
   read: (path) => orMissing(readFile(path)),
   size: async (path) => (await orMissing(stat(path)))?.size,
+  modifiedMs: async (path) => (await orMissing(stat(path)))?.mtimeMs,
+  async touch(path) {
+    await (await open(path, 'a')).close();
+    const now = new Date();
+    await utimes(path, now, now);
+  },
   async create(path) {
     const handle = await open(path, 'wx');
     return {

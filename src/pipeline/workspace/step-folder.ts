@@ -52,7 +52,11 @@ export class StepFolder {
         file: specPath,
       });
     }
-    for (const name of Object.values(folders)) await onDisk(path, () => fileSystem.makeFolder(join(path, name)));
+    for (const name of Object.values(folders))
+      await onDisk(path, async () => {
+        // what is there is left alone: making it could make a folder anew that a cleaning is about to put back
+        if (!found || (await fileSystem.size(join(path, name))) === undefined) await fileSystem.makeFolder(join(path, name));
+      });
     if (!found) {
       // the name of a new folder must last as what is put into it does
       await onDisk(path, () => fileSystem.syncFolder(workspace));

@@ -1,50 +1,79 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
-import { stepFolderName, stepNames, type StepInput, type StepName, type StepSpec } from '../step-identity.ts';
+import { jobNames, type JobName } from '../../api/r2rrouter-jobs.ts';
+import { stepFolderName, stepHash, stepNames, type StepInput, type StepName, type StepSpec } from '../step-identity.ts';
 import { PipelineError } from '../errors.ts';
 import { diskError, diskFileSystem, onDisk, type FileSystem } from './file-system.ts';
 import { parseManifest, type PartFile, type StepManifest } from './manifest.ts';
+import { isMarked, markOwner, ownerMarks, type OwnerMark, type StepOwner } from './owners.ts';
 import { StepFolder } from './step-folder.ts';
 
-/** A step that is or was in the workspace. */
-export interface StepEntry {
-  readonly step: StepName;
+/** A folder in the workspace, of a step of the pipeline, of training or of a bundle. */
+export interface FolderEntry<Name extends JobName = JobName> {
+  readonly step: Name;
   readonly hash: string;
   readonly folder: string;
+}
+
+/** A step that is or was in the workspace. */
+export interface StepEntry extends FolderEntry<StepName> {
   /** Undefined while it is not done. */
   readonly manifest: StepManifest | undefined;
 }
+
+/** How often a folder is opened that a cleaning takes away meanwhile. */
+const tries = 3;
 
 /** A folder, usually on a volume, with the steps of one router or of several. */
 export class Workspace {
   readonly folder: string;
   readonly #fileSystem: FileSystem;
+  readonly #owner: StepOwner | undefined;
   /** Files that have been checked by this process, by path. */
   readonly #checked = new Map<string, Promise<boolean>>();
 
-  constructor(folder: string, fileSystem: FileSystem = diskFileSystem) {
+  /** @param owner the router that steps are made and read for: their folders are marked as its own; left out: nothing is marked */
+  constructor(folder: string, fileSystem: FileSystem = diskFileSystem, owner?: StepOwner) {
     this.folder = folder;
     this.#fileSystem = fileSystem;
+    this.#owner = owner;
   }
 
   /** The folder of a step, made if need be. */
-  open(spec: StepSpec): Promise<StepFolder> {
-    return StepFolder.open(this.#fileSystem, this.folder, spec);
+  async open(spec: StepSpec): Promise<StepFolder> {
+    for (let left = tries; ; left--) {
+      await this.#mark(stepFolderName(spec.step, stepHash(spec)), true);
+      const folder = await StepFolder.open(this.#fileSystem, this.folder, spec);
+      if (left === 0 || !this.#owner || (await isMarked(this.#fileSystem, folder.path, this.#owner))) return folder;
+      // a cleaning took it away after the mark was made, and this one is new
+    }
+  }
+
+  /** Marks a folder that something else has written, such as the trainer, if it is there: before it is read. */
+  async use(step: JobName, hash: string): Promise<void> {
+    await this.#mark(stepFolderName(step, hash), false);
+  }
+
+  /** Who uses a step's folder. */
+  marks(folder: string): Promise<readonly OwnerMark[]> {
+    return ownerMarks(this.#fileSystem, folder);
+  }
+
+  /** All folders that are a step's, in the order in which steps run. */
+  async folders(): Promise<readonly FolderEntry[]> {
+    return stepFolders(this.folder, await onDisk(this.folder, () => this.#fileSystem.list(this.folder)));
   }
 
   /** All steps, in the order in which they run. */
   async steps(): Promise<readonly StepEntry[]> {
-    const names = await onDisk(this.folder, () => this.#fileSystem.list(this.folder));
     const found: StepEntry[] = [];
-    for (const step of stepNames) {
-      for (const name of names) {
-        const hash = /^([a-z]+)-([0-9a-f]{16})$/.exec(name);
-        if (hash?.[1] !== step || hash[2] === undefined) continue;
-        const folder = join(this.folder, name);
-        const manifest = parseManifest(await onDisk(folder, () => this.#fileSystem.read(join(folder, 'manifest.json'))));
-        found.push({ step, hash: hash[2], folder, manifest });
-      }
+    for (const entry of await this.folders()) {
+      const step = stepNames.find((name) => name === entry.step);
+      if (!step) continue;
+      const { hash, folder } = entry;
+      const manifest = parseManifest(await onDisk(folder, () => this.#fileSystem.read(join(folder, 'manifest.json'))));
+      found.push({ step, hash, folder, manifest });
     }
     return found;
   }
@@ -57,10 +86,19 @@ export class Workspace {
   async input(step: StepName, { hash, digest }: StepInput): Promise<{ readonly folder: string; readonly manifest: StepManifest }> {
     const folder = join(this.folder, stepFolderName(step, hash));
     const path = join(folder, 'manifest.json');
-    const manifest = parseManifest(await onDisk(path, () => this.#fileSystem.read(path)));
+    const read = async (of: string) => {
+      await this.use(step, of);
+      const its = join(this.folder, stepFolderName(step, of));
+      return parseManifest(await onDisk(its, () => this.#fileSystem.read(join(its, 'manifest.json'))));
+    };
+    // again, because a cleaning may have it away for a moment
+    const manifest = (await read(hash)) ?? (await read(hash));
     if (manifest?.digest === digest) return { folder, manifest };
-    for (const other of await this.steps())
-      if (other.step === step && other.manifest?.digest === digest) return { folder: other.folder, manifest: other.manifest };
+    for (const other of await this.steps()) {
+      if (other.step !== step || other.manifest?.digest !== digest) continue;
+      const same = await read(other.hash);
+      if (same?.digest === digest) return { folder: other.folder, manifest: same };
+    }
     if (!manifest) throw new PipelineError('PIPELINE_INPUT_MISSING', 'it is not done', `run ${step} first`, { step, file: path });
     const problem = `its data is ${manifest.digest}, and ${digest} was expected`;
     throw new PipelineError('PIPELINE_INPUT_MISSING', problem, 'run the steps that read it with its new digest', { step, file: path });
@@ -99,6 +137,22 @@ export class Workspace {
       await this.#fileSystem.remove(aside);
     });
   }
+
+  async #mark(name: string, makes: boolean): Promise<void> {
+    if (!this.#owner) return;
+    const folder = join(this.folder, name);
+    await markOwner(this.#fileSystem, folder, this.#owner, makes);
+  }
+}
+
+/** Those among the names in a workspace that are a step's, in the order in which steps run. */
+export function stepFolders(workspace: string, names: readonly string[]): readonly FolderEntry[] {
+  return jobNames.flatMap((step) =>
+    names.flatMap((name) => {
+      const [, of, hash] = /^([a-z]+)-([0-9a-f]{16})$/.exec(name) ?? [];
+      return of === step && hash !== undefined ? [{ step, hash, folder: join(workspace, name) }] : [];
+    }),
+  );
 }
 
 async function isWhole(path: string, { bytes, sha256 }: PartFile): Promise<boolean> {
