@@ -58,6 +58,7 @@ export const routerStatusSchema = z.object({
     tokensPerSecond: z.number(),
     /**
      * Clients' requests that came to their end: answered, or failed with an error of ours (5xx, or the error event that ends a stream).
+     * Counted anew when another network comes into force, so that nobody blames it for what failed before.
      * What was refused because of the request itself does not count, nor do clients that left.
      */
     requests: z.object({ total: z.number(), failed: z.number() }).optional(),

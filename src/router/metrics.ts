@@ -75,7 +75,15 @@ export class RouterMetrics implements LoopObserver {
     else if (outcome >= 500) this.#recentRequests.add('failed');
   }
 
-  /** Requests of the last minute that were answered or ended with an error of ours; not those refused, nor those of clients that left. */
+  /** Another network is in force: what failed before is not its doing. */
+  networkChanged(): void {
+    this.#recentRequests.clear();
+  }
+
+  /**
+   * Requests that were answered or ended with an error of ours, in the last minute and since the network in force took over; not those
+   * refused, nor those of clients that left.
+   */
   get recentRequests(): { readonly total: number; readonly failed: number } {
     const { answered, failed } = this.#recentRequests.sums;
     return { total: answered + failed, failed };

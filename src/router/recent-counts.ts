@@ -20,6 +20,11 @@ export class RecentCounts<Kind extends string> {
     this.#forget();
   }
 
+  /** Forgets everything so far. */
+  clear(): void {
+    this.#buckets.clear();
+  }
+
   get sums(): Readonly<Record<Kind, number>> {
     this.#forget();
     const sums = this.#none();

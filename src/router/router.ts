@@ -17,6 +17,7 @@ import { LlmPace } from './llm-pace.ts';
 import type { Log } from './log.ts';
 import { RouterMetrics } from './metrics.ts';
 import { readModelFacts } from './model-folder.ts';
+import type { Network } from './network-in-force.ts';
 import { promptModel } from './prompt.ts';
 import { readiness, type Readiness } from './readiness.ts';
 import { probe } from './probe.ts';
@@ -122,12 +123,15 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
 
   let endpoints: readonly LlmEndpoint[] = [];
   const updatePool = (): void => pool.update(endpoints, live.current?.config.drainingPodUIDs ?? []);
+  let network: Network | undefined;
   const live = new LiveRouting({
     load: options.loadNetwork ?? noNetworks,
     ...(options.networkFingerprint && { fingerprint: options.networkFingerprint }),
     log,
     onRefused: () => metrics.configRefused(),
     onChange: () => {
+      if (live.current?.network !== network) metrics.networkChanged();
+      network = live.current?.network;
       updatePool();
       watch.look();
     },

@@ -23,6 +23,7 @@ import {
   configMaps,
   customResourceDefinitions,
   deployments,
+  events,
   namespaces,
   pods,
   serviceAccounts,
@@ -356,6 +357,13 @@ describe('the R2RDeployment controller on a real API server', function () {
       assert.match(message, /; R2RRouter math offers no bundle yet; tokens are routed by entropy until then$/);
       routerAnswer = { ...routerAnswer, window: { ...routerAnswer.window, requests: { total: 20, failed: 7 } } };
       await until('the failures', 30_000, async () => (await told('RouterReady')) === 'False RouterErrors');
+      const recorded = async (reason: string): Promise<string | undefined> =>
+        (await admin.list(events, { namespace })).items.find((event) => event.reason === reason)?.type;
+      await until(
+        'both events',
+        20_000,
+        async () => (await recorded('NoBundleYet')) === 'Normal' && (await recorded('RouterErrors')) === 'Warning',
+      );
       await admin.delete(pods, pod, { gracePeriodSeconds: 0 });
     });
 

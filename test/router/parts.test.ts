@@ -168,6 +168,8 @@ describe('the window of requests', () => {
       metrics.requestEnded(code, error);
     }
     assert.deepEqual(metrics.recentRequests, { total: 5, failed: 3 });
+    metrics.networkChanged();
+    assert.deepEqual(metrics.recentRequests, { total: 0, failed: 0 });
     assert.equal(metrics.requestsInFlight, 0);
   });
 });

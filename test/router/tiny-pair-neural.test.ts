@@ -141,6 +141,8 @@ describe('neural routing before two real models', function () {
     assert.notEqual(after?.digest, before?.digest);
     assert.deepEqual([after?.state, inForce], ['Serving', 0.5]);
     assert.deepEqual(await running, old);
+    const { requests } = (await status()).window;
+    assert.ok(requests && requests.total <= problems.length && requests.failed === 0, 'what the bundle before answered is not counted');
   });
 
   it("takes the checkpoint's own threshold when none is configured, and says so", async () => {
