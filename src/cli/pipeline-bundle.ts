@@ -14,7 +14,7 @@ import { failureMessage } from '../pipeline/outcome.ts';
 import { UsageError, parsed } from './command.ts';
 import { hubOptions, hubSettings } from './hub-settings.ts';
 import { engineFlags } from './pipeline-engines.ts';
-import { readFlagFile, required, wholeNumber } from './pipeline-flags.ts';
+import { ownerOf, readFlagFile, required, stepHashes, wholeNumber } from './pipeline-flags.ts';
 import { runProcessOfSteps } from './pipeline-process.ts';
 import { s3Flags, s3FlagsUsage, s3Settings } from './s3-flags.ts';
 
@@ -33,6 +33,9 @@ Makes a router bundle of a checkpoint, measures it on the test rows of the label
   --store-uri URI            what routers call that folder, such as pvc://CLAIM/PATH   [the folder itself]
   --prune [--retain DIGEST …]
                              deletes the other bundles of this place that nobody uses, except those to be retained
+  --owner NAMESPACE/NAME     marks the folders of the steps as used by this R2RRouter   [no mark: never cleaned up]
+  --keep N [--current HASH …]
+                             removes the owner's earlier results from the workspace but N of each step, and these
 ${s3FlagsUsage}
   --cache DIR                for downloads and what is needed on the way        [r2r-bundle in the folder for temporary files]
   --hf-endpoint URL          the Hugging Face hub for hf:// checkpoints         [$HF_ENDPOINT, else the public one]
@@ -54,6 +57,9 @@ export const pipelineBundleFlags = {
   'store-uri': { type: 'string' },
   prune: { type: 'boolean', default: false },
   retain: { type: 'string', multiple: true },
+  owner: { type: 'string' },
+  keep: { type: 'string' },
+  current: { type: 'string', multiple: true },
   ...s3Flags,
   cache: { type: 'string', default: join(tmpdir(), 'r2r-bundle') },
   'hf-endpoint': { type: 'string' },
@@ -93,6 +99,8 @@ export function pipelineBundle(argv: readonly string[]): Promise<void> {
       labels: values.data === undefined ? undefined : resolve(values.data),
       compare: compareOf(values.compare, values['min-recall']),
       retain: retainedOf(values.prune, values.retain),
+      owner: values.owner === undefined ? undefined : ownerOf(values.owner),
+      clean: values.keep === undefined ? undefined : { keep: wholeNumber('keep', values.keep), current: stepHashes(values.current) },
       fetch: async (uri: string, signal: AbortSignal) =>
         fetchArtifact(uri, {
           ...{ cacheFolder, claimFolder, signal, dispatcher },

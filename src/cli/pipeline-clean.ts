@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { cleanWorkspace } from '../pipeline/workspace/clean.ts';
-import { UsageError, parsed, runCommand } from './command.ts';
-import { ownerOf, required, wholeNumber } from './pipeline-flags.ts';
+import { parsed, runCommand } from './command.ts';
+import { ownerOf, required, stepHashes, wholeNumber } from './pipeline-flags.ts';
 import { sizeText } from './size-text.ts';
 
 const usage = `usage: r2r pipeline clean --workspace DIR --owner NAMESPACE/NAME --keep N [--current HASH …] [--json]
@@ -33,9 +33,7 @@ export function pipelineClean(argv: readonly string[]): Promise<void> {
     const workspace = resolve(required('workspace', values.workspace));
     const owner = ownerOf(required('owner', values.owner));
     const keep = wholeNumber('keep', required('keep', values.keep));
-    const { current = [] } = values;
-    for (const hash of current)
-      if (!/^[0-9a-f]{16}$/.test(hash)) throw new UsageError(`--current must be a step's hash, 16 hexadecimal digits, got "${hash}"`);
+    const current = stepHashes(values.current);
     const log = {
       info: () => undefined,
       warn: (fields: object, message: string) => console.error(message, fields),

@@ -62,6 +62,13 @@ export function ownerOf(text: string): StepOwner {
   return owner;
 }
 
+/** Hashes of steps, given by `--current`. @throws UsageError */
+export function stepHashes(current: readonly string[] = []): readonly string[] {
+  for (const hash of current)
+    if (!/^[0-9a-f]{16}$/.test(hash)) throw new UsageError(`--current must be a step's hash, 16 hexadecimal digits, got "${hash}"`);
+  return current;
+}
+
 /** The folder with the steps, which are marked as those of `--owner` where it is given. @throws UsageError */
 export function workspaceOf({ workspace, owner }: Readonly<Partial<Record<'workspace' | 'owner', string>>>): Workspace {
   const folder = resolve(required('workspace', workspace));

@@ -60,6 +60,8 @@ export interface JobPodInput {
   readonly current?: string;
   /** Digests of bundles to keep: the others of this router that nobody uses are deleted. Left out: none is. Only for the bundling step. */
   readonly retain?: readonly string[];
+  /** Hashes of the steps that the router is made of, whose results stay in the workspace. Only for the bundling step. */
+  readonly currentSteps?: readonly string[];
 }
 
 /** The pod of a step, overlay merged. Throws `OverlayError` when that cannot be merged or removes what the step needs. */
@@ -127,7 +129,7 @@ function serverOf({ server, url }: RouterModel): RouterModel['server'] | undefin
 }
 
 function stepProgram(
-  { router, identity, current, retain }: JobPodInput,
+  { router, identity, current, retain, currentSteps = [] }: JobPodInput,
   further: readonly string[],
   options: RouterJobOptions,
 ): JsonObject {
@@ -155,6 +157,7 @@ function stepProgram(
       ...(labels === undefined ? [] : ['--data', labels]),
       ...(current === undefined ? [] : ['--compare', current, '--min-recall', String(spec.gate.minRecall)]),
       ...(retain === undefined ? [] : ['--prune', ...retain.flatMap((digest) => ['--retain', digest])]),
+      ...(step === 'bundle' ? ['--keep', String(spec.storage.workspace.keep), ...currentSteps.flatMap((hash) => ['--current', hash])] : []),
       ...further,
       ...['--status-port', String(jobPorts.status), '--termination-log', terminationLog],
     ],

@@ -118,9 +118,10 @@ export class R2RRouterReconciler {
   }
 
   /** The bundling step is told what is in use: to compare the new bundle with, and not to clear away. */
-  #jobInput(router: Live<R2RRouter>, identity: Plan['create'][number], { bundle, history = [] }: R2RRouterStatus): JobPodInput {
+  #jobInput(router: Live<R2RRouter>, identity: Plan['create'][number], { bundle, history = [], steps = [] }: R2RRouterStatus): JobPodInput {
     if (identity.step !== 'bundle') return { router, identity };
-    return { router, identity, ...(bundle && { current: bundle.uri }), retain: history.map(({ digest }) => digest) };
+    const retain = history.map(({ digest }) => digest);
+    return { router, identity, ...(bundle && { current: bundle.uri }), retain, currentSteps: steps.flatMap(({ hash }) => hash ?? []) };
   }
 
   /** The claim is made once; only whether it goes with the router may change later. */

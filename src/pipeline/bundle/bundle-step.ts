@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { JobName } from '../../api/r2rrouter-jobs.ts';
-import { bundleFormat, stepHash, type StepSpec } from '../../api/step-identity.ts';
+import { bundleFormat, stepFolderName, stepHash, type StepSpec } from '../../api/step-identity.ts';
 import { openBundle, type Bundle } from '../../model/bundle.ts';
 import type { FetchedArtifact } from '../../model/fetch/fetched-artifact.ts';
 import { importCheckpoint } from '../../model/import-bundle.ts';
@@ -10,12 +10,14 @@ import type { BundleStore } from '../../model/store/index.ts';
 import { PipelineError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Progress } from '../progress.ts';
+import { cleanWorkspace, type CleaningPolicy } from '../workspace/clean.ts';
 import { diskFileSystem, type FileSystem } from '../workspace/file-system.ts';
+import { markOwner, type StepOwner } from '../workspace/owners.ts';
 import { failingAs } from './failures.ts';
 import { pruneBundles } from './keeping.ts';
 import { currentBundle } from './current-bundle.ts';
 import { measureBundle, type Measured } from './measured-bundle.ts';
-import { openBundleFolder, readRecord, writeRecord, type BundleRecord } from './record.ts';
+import { bundleFolder, openBundleFolder, readRecord, writeRecord, type BundleRecord } from './record.ts';
 import { scratchFolder } from './scratch.ts';
 import { calibrationRows, testRowsOf } from './step-rows.ts';
 import type { TestRows } from './test-rows.ts';
@@ -33,6 +35,10 @@ export interface BundleContext {
   readonly store: BundleStore;
   /** Digests of bundles to keep; undefined: none is deleted. */
   readonly retain: readonly string[] | undefined;
+  /** The router that the bundle is made for; undefined: no folder is marked as its. */
+  readonly owner: StepOwner | undefined;
+  /** Which earlier results of that router stay in the workspace; undefined: all of them. */
+  readonly clean: Pick<CleaningPolicy, 'keep' | 'current'> | undefined;
   /** Makes a file or folder of this machine of an address. */
   readonly fetch: (uri: string, signal: AbortSignal) => Promise<FetchedArtifact>;
   /** For downloads, and for what is not needed any more when the step is done. */
@@ -60,7 +66,10 @@ const paramsSchema = z.looseObject({ checkpoint: z.object({ uri: z.string() }).o
  */
 export async function runBundle(spec: StepSpec<JobName>, context: BundleContext): Promise<BundleRecord> {
   try {
-    return await run(spec, context);
+    await markFolders(spec, context);
+    const record = await run(spec, context);
+    await cleanUp(context);
+    return record;
   } catch (error) {
     if (context.signal.aborted && !(error instanceof PipelineError)) {
       const options = { step: 'bundle', shard: 0, cause: error };
@@ -118,6 +127,26 @@ async function run(spec: StepSpec<JobName>, context: BundleContext): Promise<Bun
     return record;
   } finally {
     await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** Says whose the folders are that are read and written here; the trainer does not do that of its own. */
+async function markFolders(spec: StepSpec<JobName>, { workspace, owner, fileSystem = diskFileSystem }: BundleContext): Promise<void> {
+  if (!owner) return;
+  for (const [step, input] of Object.entries(spec.inputs)) {
+    await markOwner(fileSystem, join(workspace, stepFolderName(step, input.hash)), owner, false);
+  }
+  await markOwner(fileSystem, bundleFolder(workspace, spec), owner, true);
+}
+
+/** Earlier results go last: what fails here is done by the next bundle, and this one is made. */
+async function cleanUp({ workspace, owner, clean, log, signal, fileSystem = diskFileSystem }: BundleContext): Promise<void> {
+  if (!owner || !clean) return;
+  try {
+    await cleanWorkspace(workspace, { owner, ...clean }, { log, signal, fileSystem });
+  } catch (err) {
+    if (signal.aborted) throw err;
+    log.warn({ err }, 'earlier results cannot be removed now');
   }
 }
 
