@@ -171,7 +171,7 @@ describe('converting data sets', () => {
       type: 'Math',
       answer: '20',
     });
-    assert.equal(manifest.parts.length, 7);
+    assert.equal(manifest.parts.length, 16);
   });
 
   it('reads splits of a folder, compressed files and columns by their names', async () => {
