@@ -24,12 +24,15 @@ export const suites: readonly Suite[] = [
   { name: 'sglang', about: 'a real SGLang server on CPU', files: ['test/sglang-live/**/*.test.ts'], byDefault: false },
   {
     name: 'long',
-    about: 'property tests at twenty times their size, 100,000 mutated checkpoints and requests, ten minutes under load; about 40 minutes',
+    about:
+      'property tests at twenty times their size, 100,000 mutated checkpoints and requests, ten minutes under load, 20 kills of each labelling step; about 45 minutes',
     files: [
       'test/router/exactness.test.ts',
       'test/kube/work-queue.test.ts',
       'test/router/api/request-fuzz.test.ts',
       'test/router/soak.test.ts',
+      'test/pipeline/acceptance.test.ts',
+      'test/cli/pipeline-kills.test.ts',
       'test/long/**/*.test.ts',
     ],
     env: { R2R_TEST_SCALE: '20' },

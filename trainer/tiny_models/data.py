@@ -9,7 +9,7 @@ from pathlib import Path
 from . import task
 
 HELD_OUT = 200
-LABEL = 400
+LABEL = 1000
 
 
 def problems(split: str, prefix: str, count: int) -> list[dict[str, str]]:

@@ -162,7 +162,7 @@ describe('converting data sets', () => {
 
   it('has the problems of the tiny models as a preset, the same on each machine', async () => {
     const { rows, manifest } = await run('tiny');
-    assert.equal(rows.length, 400);
+    assert.equal(rows.length, 1000);
     assert.deepEqual(rows[0], {
       data_id: 0,
       id: 'tiny/train-001',
@@ -171,7 +171,7 @@ describe('converting data sets', () => {
       type: 'Math',
       answer: '20',
     });
-    assert.equal(manifest.parts.length, 7);
+    assert.equal(manifest.parts.length, 16);
   });
 
   it('reads splits of a folder, compressed files and columns by their names', async () => {

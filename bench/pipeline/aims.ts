@@ -1,0 +1,48 @@
+import { percent } from '../quality/measure.ts';
+import { stepNames } from '../../src/pipeline/step-identity.ts';
+import type { CurvePoint, PipelineResults } from './results.ts';
+
+const aim = { accuracyOfLlm: 0.95, llmShare: 0.2, recall: 0.95, seconds: 15 * 60, memoryGrowth: 1.5 } as const;
+
+/** What was not reached, each in a sentence. */
+export function aims(results: PipelineResults): readonly string[] {
+  const { r2r, llm, recall, seconds, curves, peakMiBByQuestions } = results;
+  const all = seconds.labelling + seconds.training;
+  const missed: string[] = [];
+  const expect = (reached: boolean, text: string): void => {
+    if (!reached) missed.push(text);
+  };
+  expect(
+    r2r.accuracy >= aim.accuracyOfLlm * llm.accuracy,
+    `R2R is right in ${percent(r2r.accuracy)}, less than ${percent(aim.accuracyOfLlm)} of the LLM's ${percent(llm.accuracy)}`,
+  );
+  expect(r2r.llmShare <= aim.llmShare, `the LLM supplies ${percent(r2r.llmShare)} of the tokens, more than ${percent(aim.llmShare)}`);
+  expect(recall >= aim.recall, `recall ${percent(recall)} is below ${percent(aim.recall)}`);
+  expect(all <= aim.seconds, `labelling and training took ${all.toFixed(0)} s, more than ${aim.seconds} s`);
+  const shares = commonShares(curves.neural, curves.entropy);
+  const [neural, entropy] = [curves.neural, curves.entropy].map((curve) => mean(shares.map((share) => bestUpTo(share, curve))));
+  expect(
+    (neural ?? 0) > (entropy ?? 0),
+    `the router's curve (${percent(neural ?? 0)} on average) is not above entropy's (${percent(entropy ?? 0)})`,
+  );
+  for (const step of stepNames) {
+    const sizes = Object.entries(peakMiBByQuestions[step]).sort(([a], [b]) => Number(a) - Number(b));
+    const [before, last] = sizes.slice(-2).map(([, size]) => size);
+    if (before !== undefined && last !== undefined)
+      expect(last <= aim.memoryGrowth * before, `${step} takes ${last} MiB for ten times the questions that took ${before} MiB`);
+  }
+  return missed;
+}
+
+/** The best that a curve reaches with at most this share of LLM tokens. */
+export function bestUpTo(share: number, curve: readonly CurvePoint[]): number {
+  return Math.max(0, ...curve.filter(({ llmShare }) => llmShare <= share).map(({ accuracy }) => accuracy));
+}
+
+/** Where both curves have something to say: from the share at which the later one begins, up to what may be spent at all. */
+function commonShares(...curves: readonly (readonly CurvePoint[])[]): readonly number[] {
+  const from = Math.max(...curves.map((curve) => Math.min(...curve.map(({ llmShare }) => llmShare))));
+  return Array.from({ length: 100 }, (_, index) => from + ((aim.llmShare - from) * index) / 99);
+}
+
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
