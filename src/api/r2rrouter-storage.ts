@@ -32,7 +32,9 @@ const workspace = z
     onDelete: z
       .enum(['Retain', 'Delete'])
       .default('Retain')
-      .describe('What becomes of the claim that was made when the R2RRouter is deleted. A claim that was given always stays, and the results in it.'),
+      .describe(
+        'What becomes of the claim that was made when the R2RRouter is deleted. A claim that was given always stays, and the results in it.',
+      ),
   })
   .meta(
     rules({
