@@ -12,7 +12,7 @@ function codesIn(source: string): readonly string[] {
 
 describe('codes of errors that users meet', () => {
   const text = pages.map((page) => readFileSync(page, 'utf8')).join('\n');
-  const sources = globSync('src/{model,sglang,pipeline}/**/*.ts').map((file) => ({ file, codes: codesIn(readFileSync(file, 'utf8')) }));
+  const sources = globSync('src/{model,sglang,pipeline,cli}/**/*.ts').map((file) => ({ file, codes: codesIn(readFileSync(file, 'utf8')) }));
   for (const { file, codes } of sources.filter((each) => each.codes.length > 0))
     it(`of ${file} are all explained`, () => {
       const missing = codes.filter((code) => !text.includes(`\`${code}\``));

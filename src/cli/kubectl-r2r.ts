@@ -3,7 +3,10 @@
 import { choice, runProcess } from './programs.ts';
 
 const kubectlR2R = choice('kubectl r2r', 'command', {
-  router: { about: 'router bundles: import, inspect', load: async () => (await import('./router-commands.ts')).routerCommands },
+  router: {
+    about: 'routers and their bundles: import, inspect, history, rollback',
+    load: async () => (await import('./router-commands.ts')).routerCommands,
+  },
 });
 
 await runProcess('kubectl r2r', kubectlR2R, process.argv.slice(2));

@@ -5,7 +5,8 @@ import { choice, runProcess } from './programs.ts';
 const r2r = choice('r2r', 'program', {
   operator: { about: 'reconciles R2RDeployments (runs in the cluster)', load: async () => (await import('./operator.ts')).operator },
   router: {
-    about: "the token router beside an SLM server: OpenAI's API in front; `import` and `inspect` make and check its bundles",
+    about:
+      "the token router beside an SLM server: OpenAI's API in front; `import`, `inspect`, `history` and `rollback` are for its bundles",
     load: async () => (await import('./router-commands.ts')).routerProgram,
   },
   pipeline: {

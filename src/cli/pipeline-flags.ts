@@ -27,7 +27,7 @@ export const runFlags = {
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
-export const runFlagsUsage = `  --owner NAMESPACE/NAME     marks the folders of the steps as used by this R2RRouter   [no mark: never cleaned up]
+export const runFlagsUsage = `  --owner NAMESPACE/NAME     marks the steps' folders as used by this R2RRouter [no mark, and so never cleaned up]
   --engine ROLE=URL          a model server (SGLang or the CPU engine); ROLE is slm, llm or verifier
   --model ROLE=FOLDER        the Hugging Face folder of the model that it serves: tokenizer, template, config.json
   --concurrency N            calls to it at a time                              [${defaultTuning.concurrency}]

@@ -9,6 +9,14 @@ const commands: Programs = {
     about: 'checks a router bundle and says what is in it',
     load: async () => (await import('./router-inspect.ts')).routerInspect,
   },
+  history: {
+    about: 'lists the bundles that an R2RRouter has made, and who uses them',
+    load: async () => (await import('./router-history.ts')).routerHistory,
+  },
+  rollback: {
+    about: 'has deployments go back to an earlier one of them',
+    load: async () => (await import('./router-rollback.ts')).routerRollback,
+  },
 };
 
 /** `kubectl r2r router <command>`. */

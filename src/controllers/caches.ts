@@ -1,7 +1,5 @@
 import { labelKeys, managedBy, toSelector } from '../api/names.ts';
-import { group, kind, plural, version } from '../api/r2rdeployment.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
-import { routerKind, routerPlural } from '../api/r2rrouter.ts';
 import type { R2RRouter } from '../api/r2rrouter.ts';
 import { routerJobComponent } from '../api/r2rrouter-names.ts';
 import {
@@ -10,7 +8,6 @@ import {
   deployments,
   networkPolicies,
   pods,
-  resourceType,
   roleBindings,
   roles,
   serviceAccounts,
@@ -19,9 +16,7 @@ import {
 import type { Informer, KubeObject, Live, Manager, ObjectKey, ResourceType } from '../kube/index.ts';
 import type { ControllerRevision, Deployment, Pod, Service } from '../kube/resources.ts';
 import { followedKey, followedRouter } from './router-reference.ts';
-
-export const r2rDeployments = resourceType<R2RDeployment>({ group, version, plural, kind, namespaced: true });
-export const r2rRouters = resourceType<R2RRouter>({ group, version, plural: routerPlural, kind: routerKind, namespaced: true });
+import { r2rDeployments, r2rRouters } from './resource-types.ts';
 
 /** Local copies of everything a reconcile reads: R2RDeployments and R2RRouters, and of the other kinds only what this operator manages. */
 export interface Caches {

@@ -11,7 +11,7 @@ import { routerCustomResourceDefinition } from '../../src/api/r2rrouter-crd.ts';
 import type { R2RRouterStatus } from '../../src/api/r2rrouter-status.ts';
 import { findCondition } from '../../src/api/conditions.ts';
 import type { R2RDeployment } from '../../src/api/r2rdeployment.ts';
-import { r2rDeployments, r2rRouters } from '../../src/controllers/caches.ts';
+import { r2rDeployments, r2rRouters } from '../../src/controllers/resource-types.ts';
 import { addR2RDeploymentController } from '../../src/controllers/r2rdeployment-controller.ts';
 import type { RouterStatus } from '../../src/api/router-status.ts';
 import type { RouterClient } from '../../src/controllers/router-client.ts';

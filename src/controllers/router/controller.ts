@@ -5,7 +5,7 @@ import { Controller, anyChange, beyondStatus } from '../../kube/index.ts';
 import type { EventRecorder, KubeClient, KubeMetrics, Live, Logger, Manager, ObjectKey } from '../../kube/index.ts';
 import type { R2RDeployment } from '../../api/r2rdeployment.ts';
 import type { RouterJobOptions } from '../../manifests/index.ts';
-import { r2rRouters } from '../caches.ts';
+import { r2rRouters } from '../resource-types.ts';
 import type { Caches } from '../caches.ts';
 import { informerOf, makeRouterCaches, routerOfPod } from './caches.ts';
 import type { ProgressClient } from './progress-client.ts';

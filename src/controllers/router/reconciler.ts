@@ -8,7 +8,7 @@ import { configMaps, ensureStatus, jobs as jobType, persistentVolumeClaims } fro
 import type { EventRecorder, KubeClient, Live, ObjectKey, Result } from '../../kube/index.ts';
 import { OverlayError, RouterSpecError, jobsNetworkPolicy, stepObjects, workspaceObject } from '../../manifests/index.ts';
 import type { JobPodInput, RouterJobOptions } from '../../manifests/index.ts';
-import { r2rRouters } from '../caches.ts';
+import { r2rRouters } from '../resource-types.ts';
 import type { Problem } from '../pod-problem.ts';
 import { podsOfJobs } from './caches.ts';
 import type { RouterCaches } from './caches.ts';

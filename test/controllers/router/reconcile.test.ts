@@ -13,7 +13,8 @@ import type { JobName } from '../../../src/api/r2rrouter-jobs.ts';
 import { routerLabelKeys } from '../../../src/api/r2rrouter-names.ts';
 import { routerKind } from '../../../src/api/r2rrouter.ts';
 import type { R2RRouter, R2RRouterSpecInput } from '../../../src/api/r2rrouter.ts';
-import { makeCaches, r2rDeployments, r2rRouters } from '../../../src/controllers/caches.ts';
+import { makeCaches } from '../../../src/controllers/caches.ts';
+import { r2rDeployments, r2rRouters } from '../../../src/controllers/resource-types.ts';
 import { addR2RRouterController, progressClient } from '../../../src/controllers/router/index.ts';
 import {
   EventRecorder,
