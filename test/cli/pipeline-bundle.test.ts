@@ -10,11 +10,19 @@ import { openBundle } from '../../src/model/bundle.ts';
 import { importCheckpoint } from '../../src/model/import-bundle.ts';
 import { BundleStore, FolderBlobs } from '../../src/model/store/index.ts';
 import type { BundleRecord } from '../../src/pipeline/bundle/record.ts';
+import { run } from '../cluster/commands.ts';
 import { makeBundle } from '../model/store/bundles.ts';
 import { models } from '../pipeline/continue/tiny-run.ts';
 import { temporaryFolder } from '../pipeline/files.ts';
 import { S3Server } from '../support/s3/s3-server.ts';
-import { bundleSpec, slmFolder, specFile, trainedWorkspace, type TrainedWorkspace } from '../pipeline/bundle/trained-workspace.ts';
+import {
+  bundleSpec,
+  slmFolder,
+  specFile,
+  trainedWorkspace,
+  trainerPython,
+  type TrainedWorkspace,
+} from '../pipeline/bundle/trained-workspace.ts';
 
 const main = join(import.meta.dirname, '../../src/cli/main.ts');
 
@@ -22,6 +30,13 @@ const published = join(models, 'router/router.pt');
 const signal = new AbortController().signal;
 
 type FailedWords = Extract<TerminationMessage, { readonly ok: false }>;
+
+/** The published network with a threshold that hardly a row reaches. */
+const raiseThreshold = `
+import sys, torch
+saved = torch.load(sys.argv[1], map_location="cpu")
+saved["common_args"]["threshold"] = 0.99999
+torch.save(saved, sys.argv[2])`;
 
 interface Ended {
   readonly code: number | null;
@@ -116,8 +131,9 @@ describe('r2r pipeline bundle', function () {
       ...{ digest: bundle.digest, uri: `pvc://ws/store/bundles/${bundle.digest}`, rows: trained.result.test.rows },
       ...int8,
     });
-    assert.equal(record.accuracy?.rows, trained.result.test.rows);
-    assert.ok((record.accuracy?.maxDifference ?? 1) < 1e-5 && message.counts?.['checkedRows'] === record.accuracy?.rows);
+    const { accuracy } = record;
+    assert.ok(accuracy && accuracy.maxDifference < 1e-5, JSON.stringify(accuracy));
+    assert.deepEqual([accuracy.rows, message.counts?.['checkedRows']], [trained.result.test.rows, trained.result.test.rows]);
   });
 
   it('is done when its record is there and the bundle is where it says, and then says the same', async () => {
@@ -176,8 +192,10 @@ describe('r2r pipeline bundle', function () {
   it('stops on SIGTERM with 143, and can be run again', async () => {
     const { words, args } = job('stopped');
     const { child, ended } = start(args);
+    let asked = false;
     child.stdout?.on('data', (chunk: Buffer) => {
-      if (chunk.toString().includes('importing the checkpoint')) child.kill('SIGTERM');
+      // whoever asks twice does not want to wait
+      if (!asked && chunk.toString().includes('importing the checkpoint')) asked = child.kill('SIGTERM');
     });
     assert.equal((await ended).code, 143);
     const message = said(words);
@@ -208,13 +226,15 @@ describe('r2r pipeline bundle', function () {
 
   it('lowers the threshold where int8 needs that to reach the recall that was trained for', async () => {
     const { workspace, words, args } = job('lowered');
-    const train = withCheckpoint(workspace, published);
+    const high = join(folder, 'high.pt');
+    await run(await trainerPython(), ['-c', raiseThreshold, published, high]);
+    const train = withCheckpoint(workspace, high);
     const recall = { ...trained.result.identity, min_recall: 0.99 };
     writeMetrics(train, { identity: recall });
     const { code, output } = await start(args).ended;
     assert.ok(code === 0 && output.includes('threshold lowered'), output);
     const { measured, threshold } = recordOf(workspace);
-    assert.ok(threshold !== undefined && threshold < 0.88 && (measured.int8?.recall ?? 0) >= 0.99, JSON.stringify(measured));
+    assert.ok(threshold !== undefined && threshold < 0.999 && (measured.int8?.recall ?? 0) >= 0.99, JSON.stringify(measured));
     assert.equal(bundleSaid(words).threshold, threshold);
     const { manifest } = await openBundle(join(workspace, 'store/bundles', bundleSaid(words).digest));
     assert.equal(manifest.threshold, threshold);
@@ -257,7 +277,6 @@ describe('r2r pipeline bundle', function () {
     await refuses([...args, '--store', 's3://NO'], words, 2, 'USAGE', /--store-uri is for folders/);
     const { field } = await refuses(compare(unknown), words, 3, 'PIPELINE_COMPARE', /--compare: .*there is no such bundle.*STORE_MISSING/);
     assert.equal(field, '--compare');
-    await refuses(compare('https://127.0.0.1:1/router.pt'), words, 1, 'PIPELINE_COMPARE', /FETCH_UNAVAILABLE/);
     await refuses(compare(published), words, 3, 'PIPELINE_COMPARE', /is no bundle/);
     const otherSlm = join(models, 'llm');
     await refuses([...args, '--model', `slm=${otherSlm}`], words, 2, 'USAGE', /given twice/);
@@ -320,7 +339,7 @@ describe('r2r pipeline bundle', function () {
     });
     after(() => server.kill());
 
-    it('stores the same bundle, compares with the one there, and waits for keys and for the store', async () => {
+    it('stores the same bundle, compares with the one there, and waits for keys', async () => {
       const { workspace, words, args } = job('objects');
       const at = args.indexOf('--store');
       const flags = [...args.slice(0, at), ...args.slice(at + 4), '--store', 's3://routers/team/a', '--s3-endpoint', server.endpoint];
@@ -340,9 +359,6 @@ describe('r2r pipeline bundle', function () {
       rmSync(join(workspace, step), { recursive: true });
       assert.equal((await start([...withKeys, '--compare', uri, '--min-recall', '0.9']).ended).code, 0);
       assert.equal(bundleSaid(words).current?.digest, digest);
-      rmSync(join(workspace, step), { recursive: true });
-      const dead = withKeys.map((arg) => (arg === server.endpoint ? 'http://127.0.0.1:1' : arg));
-      await refuses(dead, words, 1, 'PIPELINE_STORE', /FETCH_UNAVAILABLE/);
     });
   });
 

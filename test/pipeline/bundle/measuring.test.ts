@@ -47,7 +47,7 @@ describe('BLAKE2b', () => {
       assert.equal(blake2b(message, 64), createHash('blake2b512').update(message).digest('hex'));
     }
     // hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-    const python = { '': 'e4a6a0577479b2b4', '42/17': '048ba05b317c9014', [`${'y'.repeat(300)}`]: 'ff49938aeb9a2bf9' };
+    const python = { '': 'e4a6a0577479b2b4', '42/17': '048ba05b317c9014', ['y'.repeat(300)]: 'ff49938aeb9a2bf9' };
     for (const [text, digest] of Object.entries(python)) assert.equal(blake2b(Buffer.from(text), 8), digest);
   });
 });
