@@ -5,7 +5,7 @@ import { EnvHttpProxyAgent } from 'undici';
 import { claimFolder } from '../api/claim.ts';
 import { openBundle, openSlmTables, slmDigests } from '../model/bundle.ts';
 import { bundleFormatVersion, bundleManifestFile, type Precision } from '../model/bundle-manifest.ts';
-import { fetchArtifact, type FetchLimits, type FetchProgress, type HubOptions } from '../model/fetch/index.ts';
+import { fetchArtifact, type FetchLimits, type FetchProgress, type HubOptions, type S3Settings } from '../model/fetch/index.ts';
 import { importCheckpoint, type ImportStep } from '../model/import-bundle.ts';
 import { loadSlmConfig } from '../model/slm-config.ts';
 import { bundlesFolder } from './bundle-cache.ts';
@@ -18,6 +18,8 @@ export interface Acquisition {
   readonly slmFolder: string;
   readonly cacheFolder: string;
   readonly hub: HubOptions;
+  /** Which object store s3:// addresses are of. */
+  readonly s3: S3Settings | undefined;
   readonly limits: Partial<FetchLimits> | undefined;
 }
 
@@ -38,7 +40,7 @@ export type AcquisitionStep = { readonly step: 'download'; readonly progress: Fe
  * @throws FetchError; what `importCheckpoint` throws; the signal's reason
  */
 export async function acquireBundle(
-  { uri, precision, slmFolder, cacheFolder, hub, limits }: Acquisition,
+  { uri, precision, slmFolder, cacheFolder, hub, s3, limits }: Acquisition,
   report: (step: AcquisitionStep) => void,
   signal: AbortSignal,
 ): Promise<AcquiredBundle> {
@@ -48,6 +50,7 @@ export async function acquireBundle(
       : await fetchArtifact(uri, {
           cacheFolder,
           hub,
+          s3,
           claimFolder,
           signal,
           progress: (progress) => report({ step: 'download', progress }),

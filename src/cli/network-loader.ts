@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { FetchLimits } from '../model/fetch/index.ts';
+import type { FetchLimits, S3Settings } from '../model/fetch/index.ts';
 import type { LoadNetwork, Log } from '../router/index.ts';
 import { openScoring, type Scoring } from '../router/scoring/index.ts';
 import { acquisitionText } from './acquisition-text.ts';
@@ -13,6 +13,8 @@ export interface NetworkLoaderOptions {
   /** Downloads and bundles; several routers may share it. */
   readonly cacheFolder: string;
   readonly hub: HubSettings;
+  /** Which object store s3:// addresses are of. @default none: they are refused */
+  readonly s3?: S3Settings;
   /** Threads one run of the network may use. */
   readonly threads: number;
   readonly log: Log;
@@ -38,10 +40,10 @@ export class NetworkLoadError extends Error {
 const stopMs = 5_000;
 
 /** Loads router networks by address: fetches and imports in a thread of its own, then opens what came of it. */
-export function networkLoader({ slmFolder, cacheFolder, hub, threads, log, limits }: NetworkLoaderOptions): LoadNetwork {
+export function networkLoader({ slmFolder, cacheFolder, hub, s3, threads, log, limits }: NetworkLoaderOptions): LoadNetwork {
   return async ({ uri, precision, device }, report, signal): Promise<Scoring> => {
     const text = acquisitionText(() => performance.now());
-    const acquisition = { uri, precision, slmFolder, cacheFolder, hub: await hubOptions(hub, uri ?? ''), limits };
+    const acquisition = { uri, precision, slmFolder, cacheFolder, hub: await hubOptions(hub, uri ?? ''), s3, limits };
     const { folder, source, fresh } = await acquire(acquisition, (step) => report(text(step)), signal);
     if (!fresh) log.warn({ uri, source }, 'the server of the checkpoint cannot be asked; what it had the last time is loaded');
     report('loading the network');

@@ -8,6 +8,7 @@ import { clusterSources } from './cluster-sources.ts';
 import { hubSettings } from './hub-settings.ts';
 import { networkFingerprint } from './network-fingerprint.ts';
 import { networkLoader } from './network-loader.ts';
+import { s3Flags, s3FlagsUsage, s3Settings } from './s3-flags.ts';
 import {
   configFile,
   fixedEndpoints,
@@ -33,6 +34,7 @@ const usage = `usage: r2r router --slm-url URL --slm-model-path DIR --llm-model-
                                                                                 [r2r-bundles in the folder for temporary files]
   --hf-endpoint URL          the Hugging Face hub for hf:// checkpoints         [$HF_ENDPOINT, else the public one]
   --hf-token-file FILE       the token for it, read anew for each fetch         [$HF_TOKEN]
+${s3FlagsUsage}
   --host HOST, --port PORT   OpenAI's API                                       [0.0.0.0:8000]
   --api-keys PATH            take only requests with one of these keys: a file with a key a line, or a folder of such
                              files (a mounted Secret); a change is picked up within a second
@@ -63,6 +65,7 @@ const flags = {
   'bundle-cache': { type: 'string' },
   'hf-endpoint': { type: 'string' },
   'hf-token-file': { type: 'string' },
+  ...s3Flags,
   help: { type: 'boolean' },
 } as const;
 
@@ -93,6 +96,7 @@ export async function router(argv: readonly string[]): Promise<void> {
       slmFolder: required(values, 'slm-model-path'),
       cacheFolder: resolve(values['bundle-cache'] ?? join(tmpdir(), 'r2r-bundles')),
       hub: hubSettings(values, process.env),
+      s3: s3Settings(values, process.env),
       threads: networkThreads,
       log,
     }),

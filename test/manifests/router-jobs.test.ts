@@ -88,11 +88,11 @@ describe('the Jobs of an R2RRouter', () => {
       return (job as unknown as RenderedJob).spec.template.spec;
     };
     const claims = (spec: R2RRouterSpecInput, current: string) =>
-      podOf(spec, current).volumes!.flatMap(({ persistentVolumeClaim }) =>
+      podOf(spec, current).volumes.flatMap(({ persistentVolumeClaim }) =>
         persistentVolumeClaim ? [(persistentVolumeClaim as { claimName: string }).claimName] : [],
       );
     const here = `pvc://tiny-workspace/store/tiny/bundles/${digest}`;
-    const args = podOf(tiny, here).containers[0]!.args!.join(' ');
+    const args = podOf(tiny, here).containers[0]!.args.join(' ');
     assert.ok(args.includes(`--compare ${here} --min-recall 0.95 --prune --retain ${digest}`), args);
     assert.deepEqual(claims(tiny, here), ['tiny-workspace']);
     assert.deepEqual(claims(tiny, `pvc://elsewhere/bundles/${digest}`), ['tiny-workspace', 'elsewhere']);
