@@ -10,6 +10,8 @@ export interface InstallationOptions {
   readonly operatorImage: string;
   /** Image of routers and CPU engines, handed to the operator. */
   readonly routerImage: string;
+  /** Image of R2RRouters' training step, handed to the operator. */
+  readonly trainerImage: string;
   /** Version label of every object. */
   readonly version: string;
   /** @default r2r-system */
@@ -47,7 +49,7 @@ export class Installation extends Chart {
 function addOperator(
   chart: Chart,
   namespace: string,
-  { operatorImage, routerImage, replicas = 2, operatorArgs = [] }: InstallationOptions,
+  { operatorImage, routerImage, trainerImage, replicas = 2, operatorArgs = [] }: InstallationOptions,
 ): void {
   new k8s.KubePodDisruptionBudget(chart, 'disruption-budget', {
     metadata: { name, namespace },
@@ -81,7 +83,8 @@ function addOperator(
               image: operatorImage,
               args: [
                 'operator',
-                ...['--router-image', routerImage, '--metrics-port', String(ports.metrics), '--health-port', String(ports.health)],
+                ...['--router-image', routerImage, '--trainer-image', trainerImage],
+                ...['--metrics-port', String(ports.metrics), '--health-port', String(ports.health)],
                 ...operatorArgs,
               ],
               env: [

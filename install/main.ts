@@ -1,16 +1,17 @@
 /**
  * The cdk8s app behind `npm run synth`: writes dist/install.yaml. Image names come from the version in package.json; for another
- * registry set R2R_IMAGE_REGISTRY, for single images R2R_OPERATOR_IMAGE and R2R_ROUTER_IMAGE.
+ * registry set R2R_IMAGE_REGISTRY, for single images R2R_OPERATOR_IMAGE, R2R_ROUTER_IMAGE and R2R_TRAINER_IMAGE.
  */
 import { App } from 'cdk8s';
 import manifest from '../package.json' with { type: 'json' };
 import { Installation } from './installation.ts';
 
-const { R2R_IMAGE_REGISTRY: registry = 'ghcr.io/r2r-kubernetes', R2R_OPERATOR_IMAGE, R2R_ROUTER_IMAGE } = process.env;
+const { R2R_IMAGE_REGISTRY: registry = 'ghcr.io/r2r-kubernetes', R2R_OPERATOR_IMAGE, R2R_ROUTER_IMAGE, R2R_TRAINER_IMAGE } = process.env;
 const app = new App({ outputFileExtension: '.yaml' });
 new Installation(app, 'install', {
   version: manifest.version,
   operatorImage: R2R_OPERATOR_IMAGE ?? `${registry}/operator:${manifest.version}`,
   routerImage: R2R_ROUTER_IMAGE ?? `${registry}/router:${manifest.version}`,
+  trainerImage: R2R_TRAINER_IMAGE ?? `${registry}/trainer:${manifest.version}`,
 });
 app.synth();

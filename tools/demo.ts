@@ -9,7 +9,7 @@ import { parse, stringify } from 'yaml';
 import type { R2RDeployment } from '../src/api/r2rdeployment.ts';
 import { ensureCluster } from '../test/cluster/cluster.ts';
 import type { Cluster } from '../test/cluster/cluster.ts';
-import { buildableImages, loadImages } from '../test/cluster/images.ts';
+import { deploymentImages, loadImages } from '../test/cluster/images.ts';
 import { until } from '../test/cluster/progress.ts';
 import { ask, isRight } from './demo/conversation.ts';
 import { portForward } from './demo/port-forward.ts';
@@ -141,7 +141,7 @@ async function main(argv: readonly string[]): Promise<void> {
   step('A Kubernetes cluster');
   const cluster = await ensureCluster({ progress, ...(values.context !== undefined && { context: values.context }) });
   step('Images');
-  if (cluster.isLocal) await loadImages(cluster, buildableImages, progress);
+  if (cluster.isLocal) await loadImages(cluster, deploymentImages, progress);
   else say('  an existing cluster pulls them itself');
   step('The operator');
   await install(cluster);

@@ -9,6 +9,7 @@ export function installManifest(): string {
     version: manifest.version,
     operatorImage: imageNames.operator,
     routerImage: imageNames.router,
+    trainerImage: imageNames.trainer,
   });
   const objects: unknown[] = chart.toJson();
   return Yaml.stringify(...objects);

@@ -21,6 +21,7 @@ const packageOf = {
   buildah: 'buildah',
   mmdebstrap: 'mmdebstrap debian-archive-keyring',
   gcc: 'gcc libc6-dev',
+  pip3: 'python3-pip',
 } as const;
 export type DebianProgram = keyof typeof packageOf;
 

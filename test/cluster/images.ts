@@ -8,6 +8,7 @@ import { debianProgramPaths } from './debian-packages.ts';
 import { ensureArchive, hashInputs, repository, type ImageBuild } from './image-builds.ts';
 import type { Progress } from './progress.ts';
 import { pauseImage, stateFolder } from './settings.ts';
+import { trainerArchive } from './trainer-image.ts';
 
 const { version } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8')) as { version: string };
 
@@ -15,9 +16,13 @@ const { version } = JSON.parse(readFileSync(join(repository, 'package.json'), 'u
 export const imageNames = {
   operator: `ghcr.io/r2r-kubernetes/operator:${version}`,
   router: `ghcr.io/r2r-kubernetes/router:${version}`,
+  trainer: `ghcr.io/r2r-kubernetes/trainer:${version}`,
 } as const;
 export type ImageName = keyof typeof imageNames;
 export const buildableImages = Object.keys(imageNames) as readonly ImageName[];
+
+/** What an R2RDeployment needs; the trainer takes minutes to build, and an R2RRouter to be of use. */
+export const deploymentImages = ['operator', 'router'] as const satisfies readonly ImageName[];
 
 const debianPackages = ['base-files', 'libc6', 'libstdc++6', 'libgcc-s1', 'busybox-static'];
 
@@ -56,7 +61,7 @@ function base(mmdebstrap: string): ImageBuild {
 /** What the files of an image are made from. */
 const sources = ['src/**', 'tools/image-files.ts', 'package.json', 'package-lock.json', 'tsconfig*.json'];
 
-function program(name: ImageName, baseImage: { readonly image: string; readonly archive: string }): ImageBuild {
+function program(name: (typeof deploymentImages)[number], baseImage: { readonly image: string; readonly archive: string }): ImageBuild {
   const models = name === 'router' ? ['examples/models/**'] : [];
   return {
     name,
@@ -82,9 +87,14 @@ export async function baseImage(progress: Progress): Promise<{ readonly image: s
 /** Archives of these images (built where their inputs changed), by name. Needs root. */
 export async function buildImages(names: readonly ImageName[], progress: Progress): Promise<ReadonlyMap<ImageName, string>> {
   const { buildah } = await debianProgramPaths(['buildah'], progress);
-  const base = await baseImage(progress);
   const archives = new Map<ImageName, string>();
-  for (const name of names) archives.set(name, await ensureArchive(buildah, program(name, base), progress));
+  for (const name of names) {
+    const archive =
+      name === 'trainer'
+        ? await trainerArchive(imageNames.trainer, progress)
+        : await ensureArchive(buildah, program(name, await baseImage(progress)), progress);
+    archives.set(name, archive);
+  }
   return archives;
 }
 

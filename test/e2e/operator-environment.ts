@@ -7,7 +7,7 @@ import type { Condition } from '../../src/api/r2rdeployment-status.ts';
 import type { R2RDeployment } from '../../src/api/r2rdeployment.ts';
 import { installManifest } from '../../tools/install-manifest.ts';
 import type { Cluster } from '../cluster/cluster.ts';
-import { buildableImages, loadImages } from '../cluster/images.ts';
+import { deploymentImages, loadImages } from '../cluster/images.ts';
 import { until } from '../cluster/progress.ts';
 import { progress, sharedCluster } from '../cluster/shared.ts';
 
@@ -50,7 +50,7 @@ export function example(namespace: string, name: string, change: { slm?: object;
 
 async function makeEnvironment(): Promise<Environment> {
   const cluster = await sharedCluster();
-  if (cluster.isLocal) await loadImages(cluster, buildableImages, progress);
+  if (cluster.isLocal) await loadImages(cluster, deploymentImages, progress);
   await cluster.kubectl(['apply', '--server-side', '--force-conflicts', '--filename', '-'], { input: installManifest() });
   await cluster.kubectl(['wait', '--for=condition=Established', 'crd/r2rdeployments.r2r.dev', '--timeout=60s']);
   // the same tag may now stand for newer code

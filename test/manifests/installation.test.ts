@@ -21,7 +21,11 @@ interface Installed {
 }
 
 function installation(namespace = 'r2r-system'): readonly Installed[] {
-  const images = { operatorImage: 'registry.example/r2r/operator:1', routerImage: 'registry.example/r2r/router:1' };
+  const images = {
+    operatorImage: 'registry.example/r2r/operator:1',
+    routerImage: 'registry.example/r2r/router:1',
+    trainerImage: 'registry.example/r2r/trainer:1',
+  };
   return new Installation(new App(), 'install', { ...images, version: '1', namespace }).toJson() as Installed[];
 }
 
@@ -61,7 +65,7 @@ describe('the install manifest', () => {
       assert.ok(existsSync(file));
       const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
       const text = readFileSync(file, 'utf8');
-      for (const image of ['operator', 'router']) assert.ok(text.includes(`ghcr.io/r2r-kubernetes/${image}:${version}\n`));
+      for (const image of ['operator', 'router', 'trainer']) assert.ok(text.includes(`ghcr.io/r2r-kubernetes/${image}:${version}\n`));
       assert.equal(parseAllDocuments(text).length, installation().length);
     } finally {
       rmSync(folder, { recursive: true });

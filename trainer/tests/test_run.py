@@ -6,6 +6,8 @@ import csv
 import importlib.util
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Callable
 
@@ -215,6 +217,18 @@ def test_the_operator_and_the_trainer_mean_the_same_last_words():
 def test_every_code_is_explained():
     page = (Path(__file__).parents[2] / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
     assert [code for code in (*CODES, "TRAINER_DEFECT") if f"`{code}`" not in page] == []
+
+
+def test_weights_and_biases_gets_every_epoch(tmp_path: Path, command: Callable[..., list[str]]):
+    if importlib.util.find_spec("wandb") is None:
+        pytest.skip("wandb is not installed")
+    offline = {**os.environ, "WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "WANDB_SILENT": "true"}
+    arguments = [sys.executable, "-m", "r2r_trainer", *command(tmp_path / "out", "--wandb", "project")]
+    done = subprocess.run(arguments, cwd=Path(__file__).parents[1], env=offline, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (record,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    epochs = len(csv_rows(tmp_path / "out" / "training_curves.csv"))
+    assert record.read_bytes().count(b"validationLoss") >= epochs == 4
 
 
 def test_widths_of_ones_own(trained: Trained):
