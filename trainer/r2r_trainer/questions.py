@@ -85,7 +85,7 @@ def assign(labels: Labels, used: np.ndarray, shares: dict[str, float], seed: int
     """The number (in SPLITS) of each row's split, or UNUSED: questions in an order that only their ids and the seed decide, the first ones
     held out."""
     present = np.unique(labels.question[used])
-    order = sorted(present.tolist(), key=lambda each: hashlib.blake2b(f"{seed}/{labels.names[each]}".encode(), digest_size=8).digest())
+    order = sorted(present.tolist(), key=lambda each: hashlib.sha256(f"{seed}/{labels.names[each]}".encode()).digest())
     split_of = np.full(len(labels.names), UNUSED, np.int8)
     first = 0
     for name, share in shares.items():

@@ -35,6 +35,7 @@ describe('the bundling step', function () {
     const cacheFolder = join(folder, `${name}-cache`);
     return {
       ...{ workspace, cacheFolder, slmFolder, labels: undefined, compare: undefined, retain: undefined, signal },
+      ...{ owner: undefined, clean: undefined },
       store: new BundleStore(new FolderBlobs(join(workspace, 'store'))),
       fetch: (uri) =>
         fetchArtifact(uri, {

@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
-import { blake2b } from '../../../src/pipeline/bundle/blake2b.ts';
 import { chooseThreshold, measure } from '../../../src/pipeline/bundle/measuring.ts';
 
 const rows = {
@@ -37,17 +35,5 @@ describe('figures of a network', () => {
     assert.equal(chooseThreshold(rows, 0.75, 99)?.toFixed(6), '0.600000');
     assert.equal(chooseThreshold(rows, 1, 3), 0.01);
     assert.equal(chooseThreshold({ probabilities: Float64Array.of(0.001), positive: Uint8Array.of(1) }, 1, 99), undefined);
-  });
-});
-
-describe('BLAKE2b', () => {
-  it('is that of OpenSSL at 64 bytes, and that of Python at 8', () => {
-    for (const length of [0, 1, 127, 128, 129, 256, 1000]) {
-      const message = Buffer.alloc(length, 'question ');
-      assert.equal(blake2b(message, 64), createHash('blake2b512').update(message).digest('hex'));
-    }
-    // hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-    const python = { '': 'e4a6a0577479b2b4', '42/17': '048ba05b317c9014', ['y'.repeat(300)]: 'ff49938aeb9a2bf9' };
-    for (const [text, digest] of Object.entries(python)) assert.equal(blake2b(Buffer.from(text), 8), digest);
   });
 });

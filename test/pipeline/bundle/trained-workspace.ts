@@ -12,31 +12,6 @@ export const slmFolder = join(models, 'slm');
 const trainer = join(import.meta.dirname, '../../../trainer');
 const env = { ...process.env, OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1', PYTHONDONTWRITEBYTECODE: '1' };
 
-/** Writes check.json beside the checkpoint as the trainer does: what PyTorch says of test rows with the weights as they are saved. */
-const writeCheck = `
-import json, sys
-from pathlib import Path
-import numpy as np, pyarrow.parquet as pq, torch
-from r2r_trainer.network_arguments import parse_arguments
-from r2r_trainer.networks import RouterNetwork
-from r2r_trainer.slm import Slm
-data, checkpoint, slm, out = map(Path, sys.argv[1:])
-saved = torch.load(checkpoint, map_location="cpu")
-network = RouterNetwork(parse_arguments(saved["model_type"], saved["init_args"], 64, 100, False), Slm(slm)).eval()
-network.load_trained_state(saved["state_dict"])
-rows = []
-for path in sorted(data.glob("test-*.parquet")):
-    table = pq.read_table(path)
-    used = (table["mask"].to_numpy() == 1) & (table["divergent"].to_numpy() >= 0)
-    column = lambda name: torch.from_numpy(np.stack(table[name].to_pylist()).astype(np.float32))
-    with torch.no_grad():
-        outputs = network(column("small_last_hidden_states"), torch.from_numpy(table["small_token"].to_numpy().copy()), column("small_logits")[:, :100])
-    for index in np.flatnonzero(used):
-        rows.append({"dataId": int(table["data_id"][index].as_py()), "tokenId": int(table["token_id"][index].as_py()),
-                     "probability": float(network.probability(outputs).double()[index])})
-out.write_text(json.dumps({"formatVersion": 1, "rows": rows[:1000]}))
-`;
-
 export interface TrainedWorkspace {
   readonly workspace: string;
   /** The label set. */
@@ -78,7 +53,6 @@ async function runTrainer(data: string, out: string, settings: JsonObject): Prom
   const set = Object.entries(settings).flatMap(([key, value]) => ['--set', `${key}=${JSON.stringify(value)}`]);
   const flags = ['--data', data, '--out', out, '--slm', slmFolder, '--hidden-dims', '32,32', '--device', 'cpu', ...set];
   await run(python, ['-m', 'r2r_trainer', ...flags], { env, cwd: trainer });
-  await run(python, ['-c', writeCheck, data, join(out, 'router.pt'), slmFolder, join(out, 'check.json')], { env, cwd: trainer });
 }
 
 export function specFile(folder: string, spec: StepSpec<JobName>, name = 'spec.json'): string {
