@@ -24,8 +24,10 @@ const problems = heldOutProblems(Number(values.problems));
 /** Besides all of them: a step's memory must not follow their number. */
 const fewer = [10, 100].filter((count) => count < questions);
 const curves: Readonly<Record<'neural' | 'entropy', readonly Way[]>> = {
-  neural: [['neural', 0.99], ['neural', 0.97], ['neural'], ['neural', 0.8], ['neural', 0.5]],
-  entropy: [1.6, 1.2, 0.9, 0.75, 0.6, 0.45].map((nats): Way => ['entropy', nats]),
+  neural: [0.99, 0.97, 0.96, 0.95, 0.94, undefined, 0.8, 0.5].map((threshold): Way =>
+    threshold === undefined ? ['neural'] : ['neural', threshold],
+  ),
+  entropy: [1.6, 1.4, 1.2, 1.1, 1, 0.9, 0.75, 0.6, 0.45].map((nats): Way => ['entropy', nats]),
 };
 
 const folder = mkdtempSync(join(tmpdir(), 'r2r-bench-pipeline-'));

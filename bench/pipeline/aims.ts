@@ -20,7 +20,7 @@ export function aims(results: PipelineResults): readonly string[] {
   expect(recall >= aim.recall, `recall ${percent(recall)} is below ${percent(aim.recall)}`);
   expect(all <= aim.seconds, `labelling and training took ${all.toFixed(0)} s, more than ${aim.seconds} s`);
   const shares = commonShares(curves.neural, curves.entropy);
-  const [neural, entropy] = [curves.neural, curves.entropy].map((curve) => mean(shares.map((share) => bestUpTo(share, curve))));
+  const [neural, entropy] = [curves.neural, curves.entropy].map((curve) => mean(shares.map((share) => accuracyAt(share, curve))));
   expect(
     (neural ?? 0) > (entropy ?? 0),
     `the router's curve (${percent(neural ?? 0)} on average) is not above entropy's (${percent(entropy ?? 0)})`,
@@ -34,9 +34,13 @@ export function aims(results: PipelineResults): readonly string[] {
   return missed;
 }
 
-/** The best that a curve reaches with at most this share of LLM tokens. */
-export function bestUpTo(share: number, curve: readonly CurvePoint[]): number {
-  return Math.max(0, ...curve.filter(({ llmShare }) => llmShare <= share).map(({ accuracy }) => accuracy));
+/** A curve at a share between two of its points: where a mix of the two thresholds, over requests, comes out. Beyond its last point it stays. */
+export function accuracyAt(share: number, curve: readonly CurvePoint[]): number {
+  const points = [...curve].sort((a, b) => a.llmShare - b.llmShare);
+  const next = points.findIndex(({ llmShare }) => llmShare >= share);
+  const [before, after] = [points[next < 0 ? points.length - 1 : Math.max(0, next - 1)], points[next]];
+  if (!before || !after || after.llmShare === before.llmShare) return (after ?? before)?.accuracy ?? 0;
+  return before.accuracy + ((share - before.llmShare) / (after.llmShare - before.llmShare)) * (after.accuracy - before.accuracy);
 }
 
 /** Where both curves have something to say: from the share at which the later one begins, up to what may be spent at all. */
