@@ -2,11 +2,11 @@
  * Accuracy, LLM share and speed of each routing strategy on the 200 held-out problems, asked through the router's HTTP API before both
  * example models on the CPU engine. Fails unless entropy and neural routing lie above the straight line between the two models alone.
  *
- *   node bench/quality.ts [--problems N]
+ *   node bench/quality.ts [--problems N] [--router CHECKPOINT]     fewer problems, or another network: a trial, which writes nothing
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { StrategyName } from '../src/api/strategies.ts';
 import { paretoSvg } from './pareto-svg.ts';
@@ -47,10 +47,12 @@ const ways: readonly Way[] = [
   ['llm'],
 ];
 
-const { values } = parseArgs({ options: { problems: { type: 'string', default: '200' } } });
+const { values } = parseArgs({ options: { problems: { type: 'string', default: '200' }, router: { type: 'string' } } });
 const problems = heldOutProblems(Number(values.problems));
 
-const measured = await withPair({}, async (url) => {
+const checkpoint = values.router === undefined ? {} : { checkpoint: resolve(values.router) };
+
+const measured = await withPair(checkpoint, async (url) => {
   const rows: Omit<Row, 'emulatedTokensPerSecond'>[] = [];
   for (const way of ways) {
     const { accuracy, llmShare, tokensPerSecond } = await measure(url, problems, conversations, way);
@@ -68,7 +70,7 @@ const measured = await withPair({}, async (url) => {
   return rows;
 });
 keepProcessorsAwake();
-const rows: Row[] = await withPair({ emulation: gpu }, async (url) => {
+const rows: Row[] = await withPair({ emulation: gpu, ...checkpoint }, async (url) => {
   const timed: Row[] = [];
   for (const [index, way] of ways.entries()) {
     const { tokensPerSecond } = await measure(url, problems.slice(0, 5), 1, way);
@@ -90,15 +92,17 @@ const below = rows.filter(
 );
 
 const machine = `${cpus().length} x ${cpus()[0]?.model ?? 'CPU'}, shared`;
-mkdirSync(join(root, 'bench/results'), { recursive: true });
-writeFileSync(
-  join(root, 'bench/results/quality.json'),
-  `${JSON.stringify({ machine, node: process.version, problems: problems.length, conversations, emulated: gpu, rows }, null, 2)}\n`,
-);
-writeFileSync(
-  join(root, 'docs/quality.svg'),
-  paretoSvg(`Accuracy by threshold of the router network and of entropy (nats), ${problems.length} held-out problems`, rows),
-);
+if (problems.length === 200 && values.router === undefined) {
+  mkdirSync(join(root, 'bench/results'), { recursive: true });
+  writeFileSync(
+    join(root, 'bench/results/quality.json'),
+    `${JSON.stringify({ machine, node: process.version, problems: problems.length, conversations, emulated: gpu, rows }, null, 2)}\n`,
+  );
+  writeFileSync(
+    join(root, 'docs/quality.svg'),
+    paretoSvg(`Accuracy by threshold of the router network and of entropy (nats), ${problems.length} held-out problems`, rows),
+  );
+}
 for (const { strategy, threshold, accuracy, llmShare } of below)
   console.error(
     `${strategy} ${threshold}: ${accuracy} right at ${llmShare} LLM is not above the straight line (${straight(llmShare).toFixed(3)})`,

@@ -57,7 +57,7 @@ async function pytorch(mmdebstrap: string, pip: string): Promise<ImageBuild> {
 }
 
 /** Which files of the repository go into the image. */
-const sources = ['trainer/pyproject.toml', 'trainer/r2r_trainer/*.py'];
+const sources = ['trainer/pyproject.toml', 'trainer/r2r_trainer/*.py', 'examples/models/slm/*'];
 
 function trainer(image: string, base: { readonly image: string; readonly archive: string }): ImageBuild {
   return {

@@ -8,6 +8,7 @@ import type { JobName } from '../../src/api/r2rrouter-jobs.ts';
 import type { R2RRouter } from '../../src/api/r2rrouter.ts';
 import type { Pod } from '../../src/kube/resources.ts';
 import { portForward } from '../../tools/demo/port-forward.ts';
+import { loadImages } from '../cluster/images.ts';
 import { restartNode } from '../cluster/restart.ts';
 import { until } from '../cluster/progress.ts';
 import { progress, whyNoCluster } from '../cluster/shared.ts';
@@ -41,6 +42,8 @@ describe('an R2RRouter on a real node', function () {
     this.timeout(1_800_000);
     if (whyNoCluster() !== undefined || process.env.R2R_TEST_CONTEXT) this.skip();
     env = await operatorEnvironment();
+    // PyTorch is in it: only who trains waits for its image
+    await loadImages(env.cluster, ['trainer'], progress);
     await env.cluster.kubectl(['delete', 'namespace', namespace, '--ignore-not-found', '--timeout=120s'], { timeoutMs: 130_000 });
     await env.cluster.kubectl(['create', 'namespace', namespace]);
     await env.cluster.kubectl(['label', 'namespace', namespace, 'pod-security.kubernetes.io/enforce=restricted']);
@@ -167,7 +170,7 @@ describe('an R2RRouter on a real node', function () {
     const before = (await read('sums')).status?.steps;
     await patch('sums', { spec: { training: { seed: 11 } } });
     await until('it trains', 60_000, async () => (await read('sums')).status?.phase === 'Running');
-    await untilReady('sums');
+    await until('it is done', 300_000, async () => (await read('sums')).status?.phase === 'Ready');
     const after = (await read('sums')).status;
     const changed = after?.steps?.filter(({ name, hash }) => before?.find((each) => each.name === name)?.hash !== hash);
     assert.deepEqual(

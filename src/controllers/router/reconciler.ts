@@ -4,7 +4,7 @@ import type { R2RRouter } from '../../api/r2rrouter.ts';
 import { routerReasons } from '../../api/r2rrouter-status.ts';
 import type { R2RRouterStatus } from '../../api/r2rrouter-status.ts';
 import { routerLabelKeys } from '../../api/r2rrouter-names.ts';
-import { configMaps, ensureStatus, jobs as jobType, persistentVolumeClaims } from '../../kube/index.ts';
+import { configMaps, ensureStatus, jobs as jobType, keyOf, keyString, persistentVolumeClaims } from '../../kube/index.ts';
 import type { EventRecorder, KubeClient, Live, ObjectKey, Result } from '../../kube/index.ts';
 import { OverlayError, RouterSpecError, jobsNetworkPolicy, stepObjects, workspaceObject } from '../../manifests/index.ts';
 import type { JobPodInput, RouterJobOptions } from '../../manifests/index.ts';
@@ -43,6 +43,8 @@ const refusedMs = 30_000;
 export class R2RRouterReconciler {
   readonly #options: RouterReconcilerOptions;
   readonly #scraper: ProgressScraper;
+  /** What was written last, by key: the cache may be a moment behind, and then the same would be told twice. */
+  readonly #told = new Map<string, { readonly uid: string; readonly status: R2RRouterStatus }>();
 
   constructor(options: RouterReconcilerOptions) {
     this.#options = options;
@@ -51,7 +53,10 @@ export class R2RRouterReconciler {
 
   readonly reconcile = async (key: ObjectKey, signal: AbortSignal): Promise<Result | undefined> => {
     const live = this.#options.caches.routers.get(key);
-    if (!live || live.metadata.deletionTimestamp) return undefined;
+    if (!live || live.metadata.deletionTimestamp) {
+      this.#told.delete(keyString(key));
+      return undefined;
+    }
     const parsed = routerSpecSchema.safeParse(live.spec);
     if (!parsed.success) {
       const [issue] = parsed.error.issues;
@@ -189,7 +194,12 @@ export class R2RRouterReconciler {
 
   async #write(live: Live<R2RRouter>, status: R2RRouterStatus, signal: AbortSignal): Promise<void> {
     const written = await ensureStatus(this.#options.client, r2rRouters, status, live, { signal });
-    if (written) noteRouterChanges(this.#options.recorder, live, live.status, status);
+    if (!written) return;
+    const key = keyString(keyOf(live));
+    const { uid } = live.metadata;
+    const told = this.#told.get(key);
+    noteRouterChanges(this.#options.recorder, live, told?.uid === uid ? told.status : live.status, status);
+    this.#told.set(key, { uid, status });
   }
 
   /** In how many ms to look again. */
