@@ -57,6 +57,7 @@ export const statusSchema = z.object({
         .object({
           digest: z.string().max(128).describe('sha256 of the router bundle.'),
           precision: z.string().max(16).optional().describe('Arithmetic of the network.'),
+          uri: z.string().max(2048).optional().describe('Address that the routers have it from.'),
         })
         .optional()
         .describe('The router network that every router scores with; absent while they differ or there is none.'),

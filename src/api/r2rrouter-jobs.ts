@@ -60,11 +60,13 @@ export const jobsSchema = z.object({
   queueName: objectName('queueName', 'a LocalQueue', 63)
     .optional()
     .describe('Kueue queue: Jobs are made suspended, and Kueue starts them when there is room. Left out: they start at once.'),
-  deadlineSeconds: deadline.optional().describe('How long each Job may take in all, waiting for room included. Left out: any time.'),
+  deadlineSeconds: deadline
+    .optional()
+    .describe('How long each Job may take in all, waiting for room included, but not waiting in a Kueue queue. Left out: any time.'),
   startDeadlineSeconds: deadline
     .optional()
     .describe(
-      'How long pods may wait for room, such as for a GPU that never comes; then the Job is taken away and the step fails. Left out: for ever.',
+      'How long pods may wait for room, such as for a GPU that never comes; then the Job is taken away and the step fails. Time in a Kueue queue does not count. Left out: for ever.',
     ),
   backoffLimit: z
     .int32()

@@ -16,42 +16,36 @@ export const gateSchema = z.object({
 });
 
 /** How deployments that follow the router get a new bundle. */
-export const rolloutSchema = z
-  .object({
-    policy: z
-      .enum(['Automatic', 'Manual'])
-      .default('Automatic')
-      .describe('`Automatic`: a bundle that passes the gate is rolled out. `Manual`: only the one that bundle names.'),
-    bundle: z
-      .string()
-      .min(64)
-      .max(64)
-      .meta(
-        rules({
-          rule: "self.matches('^[0-9a-f]{64}$')",
-          message: 'bundle: must be the sha256 of a bundle in status.history, 64 hexadecimal digits',
-        }),
-      )
-      .optional()
-      .describe(
-        'Digest of a bundle of status.history that is rolled out in place of the newest one; `kubectl r2r router rollback` sets it. Left out: the newest that passed.',
-      ),
-    observeSeconds: z
-      .int32()
-      .min(0)
-      .max(86_400)
-      .default(120)
-      .describe(
-        'How long a deployment must run with the new bundle without errors or alarms of its routers until the next one gets it; else it goes back.',
-      ),
-  })
-  .meta(
-    rules({
-      rule: "!has(self.policy) || self.policy != 'Manual' || has(self.bundle)",
-      message:
-        'bundle: policy Manual rolls out the bundle that is named; set bundle to a digest of status.history, or set policy: Automatic',
-    }),
-  );
+export const rolloutSchema = z.object({
+  policy: z
+    .enum(['Automatic', 'Manual'])
+    .default('Automatic')
+    .describe(
+      '`Automatic`: a bundle that passes the gate is rolled out. `Manual`: only the one that bundle names; without one, deployments keep what they have.',
+    ),
+  bundle: z
+    .string()
+    .min(64)
+    .max(64)
+    .meta(
+      rules({
+        rule: "self.matches('^[0-9a-f]{64}$')",
+        message: 'bundle: must be the sha256 of a bundle in status.history, 64 hexadecimal digits',
+      }),
+    )
+    .optional()
+    .describe(
+      'Digest of a bundle of status.history that is rolled out in place of the newest one; `kubectl r2r router rollback` sets it. Left out: the newest that passed.',
+    ),
+  observeSeconds: z
+    .int32()
+    .min(0)
+    .max(86_400)
+    .default(120)
+    .describe(
+      'How long a deployment must run with the new bundle without errors or alarms of its routers until the next one gets it; else it goes back.',
+    ),
+});
 
 export const scheduleSchema = z.object({
   everyHours: z

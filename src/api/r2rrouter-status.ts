@@ -123,8 +123,8 @@ const follower = z.object({
   digest: hash.optional().describe('Bundle that it is to use. Absent: none yet.'),
   state: z.enum(followerStates),
   previous: hash.optional().describe('Bundle to which it goes back if its routers report errors or an alarm.'),
-  refused: hash.optional().describe('Bundle from which it went back. It is not tried again before the spec or the bundle changes.'),
-  generation: count.optional().describe('metadata.generation in which it went back.'),
+  refused: hash.optional().describe('Bundle from which it went back. It is not tried again before spec.rollout or the bundle changes.'),
+  specHash: hash.optional().describe('Of spec.rollout when it went back.'),
   message: z.string().max(1024).optional(),
   since: time.optional().describe('When this state began.'),
 });
@@ -159,7 +159,7 @@ export const routerStatusSchema = z.object({
   history: z.array(bundle).max(256).meta({ 'x-kubernetes-list-type': 'atomic' }).optional().describe('Bundles, the newest first.'),
   deployments: z
     .array(follower)
-    .max(100)
+    .max(1000)
     .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] })
     .optional()
     .describe('Roll-out to each deployment.'),

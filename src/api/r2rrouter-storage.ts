@@ -15,7 +15,9 @@ const workspace = z
     claim: claimName().optional().describe('A PersistentVolumeClaim that exists. Left out: one is made, named <name>-workspace.'),
     size: size
       .default('200Gi')
-      .describe('Of the claim that is made. The hidden states take most: 2 to 5 KB for each token of the answers.'),
+      .describe(
+        'Of the claim that is made; raise it to have the claim enlarged, where its storage class allows that. The hidden states take most: 2 to 5 KB for each token of the answers.',
+      ),
     storageClassName: z.string().min(1).max(253).optional().describe("Of the claim that is made. Left out: the cluster's default."),
     accessMode: z
       .enum(accessModes)

@@ -8,7 +8,7 @@ import type { StepSpec } from '../api/step-identity.ts';
 import { claimFolder } from '../api/claim.ts';
 import { fetchArtifact, type S3Settings } from '../model/fetch/index.ts';
 import { BundleStore, FolderBlobs, S3Blobs, StoreError } from '../model/store/index.ts';
-import { runBundle } from '../pipeline/bundle/bundle-step.ts';
+import { runBundle, type BundleContext } from '../pipeline/bundle/bundle-step.ts';
 import { bundleMessage } from '../pipeline/bundle/record.ts';
 import { failureMessage } from '../pipeline/outcome.ts';
 import { UsageError, parsed } from './command.ts';
@@ -29,6 +29,7 @@ Makes a router bundle of a checkpoint, measures it on the test rows of the label
   --data FOLDER              the label set, whose test rows it is measured on    [it is measured on nothing]
   --compare URI --min-recall X
                              a bundle in use, measured on the same rows where it reaches this recall
+  --must-compare             fails where that bundle cannot be had   [says so and goes on without it]
   --store PLACE              a folder or s3://BUCKET/PREFIX: bundles are stored as bundles/DIGEST below it
   --store-uri URI            what routers call that folder, such as pvc://CLAIM/PATH   [the folder itself]
   --prune [--retain DIGEST …]
@@ -53,6 +54,7 @@ export const pipelineBundleFlags = {
   data: { type: 'string' },
   compare: { type: 'string' },
   'min-recall': { type: 'string' },
+  'must-compare': { type: 'boolean', default: false },
   store: { type: 'string' },
   'store-uri': { type: 'string' },
   prune: { type: 'boolean', default: false },
@@ -97,7 +99,7 @@ export function pipelineBundle(argv: readonly string[]): Promise<void> {
     const given = {
       ...{ workspace, slmFolder: slm.folder, store, cacheFolder },
       labels: values.data === undefined ? undefined : resolve(values.data),
-      compare: compareOf(values.compare, values['min-recall']),
+      compare: compareOf(values.compare, values['min-recall'], values['must-compare']),
       retain: retainedOf(values.prune, values.retain),
       owner: values.owner === undefined ? undefined : ownerOf(values.owner),
       clean: values.keep === undefined ? undefined : { keep: wholeNumber('keep', values.keep), current: stepHashes(values.current) },
@@ -137,12 +139,12 @@ function blobsOf(place: string, uri: string | undefined, settings: S3Settings): 
   }
 }
 
-function compareOf(uri: string | undefined, recall: string | undefined): { readonly uri: string; readonly minRecall: number } | undefined {
+function compareOf(uri: string | undefined, recall: string | undefined, isNeeded: boolean): BundleContext['compare'] {
   if (uri === undefined && recall === undefined) return undefined;
   if (uri === undefined || recall === undefined) throw new UsageError('--compare and --min-recall go together: give both or none');
   const minRecall = recall.trim() === '' ? Number.NaN : Number(recall);
   if (!(minRecall >= 0 && minRecall <= 1)) throw new UsageError(`--min-recall must be from 0 to 1, got "${recall}"`);
-  return { uri, minRecall };
+  return { uri, minRecall, isNeeded };
 }
 
 function retainedOf(prune: boolean, retain: readonly string[] = []): readonly string[] | undefined {

@@ -6,7 +6,7 @@ import type { R2RRouter } from '../api/r2rrouter.ts';
 import type { RouterOffer } from '../api/router-offer.ts';
 import type { RouterSpec } from '../api/router-spec.ts';
 import { defaultStrategy, neuralStrategies, strategyTraits } from '../api/strategies.ts';
-import { workspaceClaim } from '../manifests/index.ts';
+import { bundleStoreUri, workspaceClaim } from '../manifests/index.ts';
 import type { Problem } from './pod-problem.ts';
 
 /** A deployment that can be rendered, or why it cannot: then its children stay as they are. */
@@ -50,7 +50,7 @@ export function withOffer<T extends R2RDeployment>(deployment: T, router: R2RRou
     return { problem: { reason: reasons.routerNotFound, message } };
   }
   const digest = router.status?.deployments?.find((each) => each.name === name)?.digest;
-  const uri = digest === undefined ? undefined : router.status?.history?.find((each) => each.digest === digest)?.uri;
+  const uri = digest === undefined ? keptUri(deployment, router) : router.status?.history?.find((each) => each.digest === digest)?.uri;
   if (digest !== undefined && uri === undefined) {
     const message =
       `R2RRouter ${reference.name} assigns bundle ${digest}, but its status.history does not say where that is; ` +
@@ -63,6 +63,16 @@ export function withOffer<T extends R2RDeployment>(deployment: T, router: R2RRou
   const strategy = bare.strategy ?? defaultStrategy(false);
   const message = `R2RRouter ${reference.name} offers no bundle yet; tokens are routed by ${strategy} until then`;
   return { deployment: replaceRouter(deployment, bare), awaitedBundle: { reason: reasons.noBundleYet, message } };
+}
+
+/**
+ * An R2RRouter that was deleted and made again knows of no bundle yet. What is in force stays until it assigns one, as long as it lies where
+ * this R2RRouter's bundles do, and was not what the deployment went back from.
+ */
+function keptUri({ metadata, status }: R2RDeployment, router: R2RRouter): string | undefined {
+  const { digest, uri } = status?.router?.bundle ?? {};
+  const refused = router.status?.deployments?.find(({ name }) => name === metadata.name)?.refused;
+  return uri?.startsWith(`${bundleStoreUri(router)}/bundles/`) && digest !== refused ? uri : undefined;
 }
 
 /** Bundles made before the R2RRouter got another store stay where they are; then the assigned one's claim counts. */

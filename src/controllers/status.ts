@@ -31,6 +31,8 @@ export interface Observation {
   /** Pods of all revisions. */
   readonly total: { readonly slm: ReplicaCount; readonly llm: ReplicaCount };
   /** Digest of the configuration the target's routers should run, and what they answered. */
+  /** Where the configuration has the routers get their network. */
+  readonly networkUri: string | undefined;
   readonly configDigest: string;
   readonly routers: readonly RouterStatus[];
   readonly unreachableRouters: number;
@@ -90,11 +92,19 @@ export function computeStatus(seen: Observation, previous: R2RDeploymentStatus |
         strategy: running.strategy,
         // A checkpoint's own is a point of a grid with seventeen digits.
         ...(running.threshold !== undefined && { threshold: significant(running.threshold, 6) }),
-        ...(bundle && { bundle }),
+        ...(bundle && { bundle: { ...bundle, ...networkAddress(seen, bundle.digest, previous) } }),
       },
     }),
     summary: { slm: `${seen.router.ready}/${slm.wanted}`, llm: `${llm.ready}/${llm.wanted}`, ...routingSummary(seen.routing) },
   };
+}
+
+/** Known once every router scores with what the configuration names; while another one is loaded it stays what it was. */
+function networkAddress(seen: Observation, digest: string, previous: R2RDeploymentStatus | undefined): { readonly uri?: string } {
+  const settled = !networkProblem(seen.routers) && seen.routers.every(({ configDigest }) => configDigest === seen.configDigest);
+  const before = previous?.router?.bundle;
+  const uri = settled ? seen.networkUri : before?.digest === digest ? before.uri : undefined;
+  return uri === undefined ? {} : { uri };
 }
 
 function roleCondition(type: 'SLMReady' | 'LLMReady', role: RoleState, ready: number): ConditionInput {

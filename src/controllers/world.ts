@@ -3,6 +3,7 @@ import { endpointURL, labelKeys, revisionNames, selectorLabels, toSelector } fro
 import type { Scheme } from '../api/names.ts';
 import { mountedSecrets } from '../api/mounted-secrets.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
+import { networkUri } from '../api/router-offer.ts';
 import type { RouterStatus } from '../api/router-status.ts';
 import type { Live } from '../kube/index.ts';
 import type { Deployment, Pod } from '../kube/resources.ts';
@@ -103,6 +104,7 @@ export async function observe(
     readyEngines: readyEngines(slmPods),
     total: { slm: count(all, target, 'slm'), llm: count(all, target, 'llm') },
     configDigest: outcome.configDigest,
+    networkUri: networkUri(deployment.spec.router),
     routers: known,
     unreachableRouters: answers.length - known.length,
     secrets: mountedSecrets(deployment.spec),

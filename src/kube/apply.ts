@@ -1,4 +1,4 @@
-import type { CallOptions, KubeClient } from './client.ts';
+import type { ApplyStatusOptions, CallOptions, KubeClient } from './client.ts';
 import { contained } from './contained.ts';
 import type { KubeObject, Live, Manifest } from './object.ts';
 import type { ResourceType } from './resource-type.ts';
@@ -26,13 +26,18 @@ export async function ensureApplied<T extends KubeObject>(
   return { object, outcome: live.metadata.resourceVersion === object.metadata.resourceVersion ? 'unchanged' : 'changed' };
 }
 
-/** Applies `status` as `<fieldManager>-status`, unless `live` contains it. Resolves to whether a request was sent. */
+/**
+ * Applies `status` as `<fieldManager>-status`, unless `live` contains it. Resolves to whether a request was sent.
+ *
+ * @param options - with `resourceVersion` it fails with a conflict where `live` was not the newest state: for a status that is decided from the
+ *   status before
+ */
 export async function ensureStatus<T extends KubeObject>(
   client: KubeClient,
   type: ResourceType<T>,
   status: object,
   live: Live<T>,
-  options?: CallOptions,
+  options?: CallOptions & Pick<ApplyStatusOptions, 'resourceVersion'>,
 ): Promise<boolean> {
   const { apiVersion, kind } = live;
   const { namespace, name } = live.metadata;

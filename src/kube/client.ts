@@ -42,6 +42,11 @@ export interface ApplyOptions extends WriteOptions {
   readonly force?: boolean;
 }
 
+export interface ApplyStatusOptions extends ApplyOptions {
+  /** The version that the status was decided from: fails with a conflict (409) when the object has changed since. */
+  readonly resourceVersion?: string | undefined;
+}
+
 export interface PatchOptions extends WriteOptions {
   /** For example `status` or `scale`. */
   readonly subresource?: string;
@@ -175,10 +180,17 @@ export class KubeClient implements AsyncDisposable {
     return this.#apply(type, resourcePath(type, desired.metadata), desired, options);
   }
 
-  /** Server-side apply of the status subresource; sends only apiVersion, kind, name, namespace and `status`. */
-  applyStatus<T extends KubeObject>(type: ResourceType<T>, key: ObjectKey, status: object, options: ApplyOptions = {}): Promise<Live<T>> {
+  /** Server-side apply of the status subresource; sends only apiVersion, kind, name, namespace, `status`, and the version where it is given. */
+  applyStatus<T extends KubeObject>(
+    type: ResourceType<T>,
+    key: ObjectKey,
+    status: object,
+    options: ApplyStatusOptions = {},
+  ): Promise<Live<T>> {
     const { namespace, name } = key;
-    const body = { apiVersion: apiVersionOf(type), kind: type.kind, metadata: { namespace, name }, status };
+    const { resourceVersion } = options;
+    const metadata = { namespace, name, ...(resourceVersion !== undefined && { resourceVersion }) };
+    const body = { apiVersion: apiVersionOf(type), kind: type.kind, metadata, status };
     const path = resourcePath(type, { ...key, subresource: 'status' });
     return this.#apply(type, path, body, { ...options, fieldManager: options.fieldManager ?? this.statusManager });
   }

@@ -156,6 +156,7 @@ function stepProgram(
       ...(settings.concurrency === undefined ? [] : ['--concurrency', String(settings.concurrency)]),
       ...(labels === undefined ? [] : ['--data', labels]),
       ...(current === undefined ? [] : ['--compare', current, '--min-recall', String(spec.gate.minRecall)]),
+      ...(current !== undefined && spec.gate.betterThanCurrent ? ['--must-compare'] : []),
       ...(retain === undefined ? [] : ['--prune', ...retain.flatMap((digest) => ['--retain', digest])]),
       ...(step === 'bundle' ? ['--keep', String(spec.storage.workspace.keep), ...currentSteps.flatMap((hash) => ['--current', hash])] : []),
       ...further,

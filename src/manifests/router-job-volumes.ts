@@ -37,7 +37,7 @@ export function hubToken({ source }: R2RRouter['spec'], step: JobName): JobAddit
  * What routers call the place where bundles are stored: they mount a claim at another folder. It is this router's alone, also where several
  * share a claim or a bucket, because whoever makes a bundle clears old ones away.
  */
-function bundleStoreUri(router: R2RRouter): string {
+export function bundleStoreUri(router: R2RRouter): string {
   const { namespace = 'default', name } = router.metadata;
   const { claim, s3 } = router.spec.storage.bundles;
   if (s3) return `s3://${[s3.bucket, s3.prefix, namespace, name].filter((part) => part !== undefined).join('/')}`;

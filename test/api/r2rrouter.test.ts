@@ -137,7 +137,6 @@ const wrong: readonly (readonly [string, string, unknown, readonly RegExp[]])[] 
   ['an option of another loss', 'spec.training.loss', { gamma: 2 }, [/spec\.training\.loss/, /gamma: applies only to loss FocalLoss/]],
   ['a recall of 95', 'spec.training.minRecall', 95, [/spec\.training\.minRecall/, /less than or equal to 1/]],
   ['a gate above all', 'spec.gate.minRecall', 1.5, [/spec\.gate\.minRecall/, /less than or equal to 1/]],
-  ['a manual roll-out of nothing', 'spec.rollout.policy', 'Manual', [/spec\.rollout/, /bundle: policy Manual rolls out the bundle/]],
   ['a bundle that is no digest', 'spec.rollout.bundle', 'x'.repeat(64), [/spec\.rollout\.bundle/, /64 hexadecimal digits/]],
   ['65 shards', 'spec.jobs.steps.respond.shards', 65, [/spec\.jobs\.steps\.respond\.shards/, /less than or equal to 64/]],
   ['no time at all', 'spec.jobs.startDeadlineSeconds', 0, [/spec\.jobs\.startDeadlineSeconds/, /greater than or equal to 1/]],

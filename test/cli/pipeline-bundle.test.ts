@@ -271,7 +271,7 @@ describe('r2r pipeline bundle', function () {
     const { workspace, words, args, store } = job('refused');
     const train = trainFolder(workspace);
     const unknown = `pvc://ws/store/bundles/${'a'.repeat(64)}`;
-    const compare = (uri: string) => [...args, '--compare', uri, '--min-recall', '0.9'];
+    const compare = (uri: string) => [...args, '--compare', uri, '--min-recall', '0.9', '--must-compare'];
     await refuses([...args, '--compare', unknown], words, 2, 'USAGE', /--compare and --min-recall go together/);
     await refuses([...args, '--retain', 'a'.repeat(64)], words, 2, 'USAGE', /--retain is for --prune/);
     await refuses([...args, '--store', 's3://NO'], words, 2, 'USAGE', /--store-uri is for folders/);

@@ -52,6 +52,19 @@ describe('a deployment that follows an R2RRouter', () => {
     assert.equal(resolved(follower(), offering('aa')).message, undefined);
   });
 
+  it('keeps the bundle in force while an R2RRouter that was made again has assigned none, but not one it went back from', () => {
+    const inForce = (uri: string): R2RDeployment => ({
+      ...follower(),
+      status: { router: { configDigest: 'c', strategy: 'neural', bundle: { digest: 'aa', uri } } },
+    });
+    const own = 'pvc://math-workspace/store/math/bundles/aa';
+    const anew = { ...offering(), status: {} };
+    assert.deepEqual(config(inForce(own), anew).checkpoint, { uri: own });
+    assert.equal(config(inForce('pvc://elsewhere/bundles/aa'), anew).strategy, 'entropy');
+    const back = { ...anew, status: { deployments: [{ name: 'tiny', state: 'RolledBack' as const, refused: 'aa' }] } };
+    assert.equal(config(inForce(own), back).strategy, 'entropy');
+  });
+
   const stores: readonly (readonly [string, R2RRouterSpecInput['storage']])[] = [
     ['pvc://math-workspace/store', {}],
     ['pvc://routers', { bundles: { claim: 'routers' } }],

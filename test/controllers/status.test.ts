@@ -34,6 +34,7 @@ const observation = (seen: Partial<Observation> = {}): Observation => ({
   readyEngines: 1,
   total: { slm: count, llm: count },
   configDigest: 'd',
+  networkUri: undefined,
   routers: [],
   unreachableRouters: 0,
   secrets: [],

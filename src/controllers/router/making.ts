@@ -69,6 +69,16 @@ export async function keep(access: Access, owner: Live<R2RRouter>, manifest: Man
   }
 }
 
+/** Changes an object that is there. @throws as {@link makeOnce} */
+export async function amend(access: Access, live: Live, patch: object, signal: AbortSignal): Promise<void> {
+  const { namespace, name } = live.metadata;
+  try {
+    await access.client.patch(informerOf(access.caches, live).type, { namespace, name }, patch, { signal });
+  } catch (error) {
+    throw refusal(error, { apiVersion: live.apiVersion ?? '', kind: live.kind ?? '', metadata: { name } });
+  }
+}
+
 /** What cannot be mended by trying again, as what a condition says; other errors as they are. */
 function refusal(error: unknown, { kind, metadata }: Manifest): unknown {
   if (!(error instanceof ApiError) || ![400, 403, 422].includes(error.status)) return error;

@@ -21,6 +21,8 @@ export interface ObservedJob {
   /** By Kueue, which has no room for it yet. */
   readonly suspended: boolean;
   readonly phase: 'Active' | 'Complete' | 'Failed';
+  /** When it became complete, in milliseconds since 1970. */
+  readonly completedAtMs?: number;
   /** Reason of the Job's condition Failed. */
   readonly failedBecause?: string;
   readonly shards: number;
@@ -62,6 +64,7 @@ export function observeJob(
     suspended: job.spec?.suspend === true,
     phase: failed ? 'Failed' : condition('Complete') ? 'Complete' : 'Active',
     ...(failed && { failedBecause: failed.reason ?? 'Failed' }),
+    ...(job.status?.completionTime !== undefined && { completedAtMs: Date.parse(job.status.completionTime) }),
     shards: job.spec?.completions ?? 1,
     shardsDone: job.status?.succeeded ?? 0,
     running: pods.some((pod) => pod.status?.phase === 'Running'),

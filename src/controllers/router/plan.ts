@@ -78,15 +78,17 @@ export function plan({ router, jobs, now }: PlanInput): Plan {
   }
   // Jobs of inputs that nobody wants any more, and those whose input turned out to be damaged: their work is kept in the workspace.
   remove.push(...jobs.filter((job) => !kept.has(job.uid) && !job.deleting && (job.phase === 'Active' || faultyStep(job) !== undefined)));
-  const next = nextRun(router, runs);
-  if (next !== undefined) times.push(next);
+  const status: R2RRouterStatus = {
+    ...routerStatus({ router, steps, jobs, bundle, now }),
+    ...((spec.schedule ?? runs > 0) && { schedule: schedule(router, runs, now) }),
+  };
+  if (spec.schedule && status.schedule && !isHeld({ spec, status })) {
+    times.push(Date.parse(status.schedule.lastRunAt) + spec.schedule.everyHours * hourMs);
+  }
   return {
     create,
     remove,
-    status: {
-      ...routerStatus({ router, steps, jobs, bundle, now }),
-      ...(spec.schedule && { schedule: schedule(router, runs, now) }),
-    },
+    status,
     ...(times.length > 0 && { atMs: Math.min(...times) }),
   };
 }
@@ -94,25 +96,26 @@ export function plan({ router, jobs, now }: PlanInput): Plan {
 const hourMs = 3_600_000;
 
 /**
- * How often the schedule has had the data sets read again: the number of periods since the resource was made, so that it survives a lost
- * status. A run that is under way is brought to its end first.
+ * How often the schedule has had the data sets read again. A run that is under way is brought to its end first, and what was read stays what it
+ * is when the schedule goes. Without a status, it is the number of periods since the resource was made.
  */
 function repetitions({ metadata, spec, status }: R2RRouter, now: Date): number {
-  if (!spec.schedule) return 0;
-  const before = status?.schedule?.runs;
-  const underWay = status?.steps?.some(({ state }) => state !== 'Done' && state !== 'Failed') ?? false;
-  if (before !== undefined && (underWay || spec.schedule.suspend || spec.jobs.suspend)) return before;
-  const age = now.getTime() - Date.parse(metadata.creationTimestamp ?? isoTime(now));
-  const due = Math.max(0, Math.floor(age / (spec.schedule.everyHours * hourMs)));
-  return spec.schedule.suspend ? (before ?? 0) : Math.max(before ?? 0, due);
-}
-
-function nextRun({ metadata, spec }: R2RRouter, runs: number): number | undefined {
-  if (!spec.schedule || spec.schedule.suspend || metadata.creationTimestamp === undefined) return undefined;
-  return Date.parse(metadata.creationTimestamp) + (runs + 1) * spec.schedule.everyHours * hourMs;
-}
-
-function schedule({ status }: R2RRouter, runs: number, now: Date): NonNullable<R2RRouterStatus['schedule']> {
   const before = status?.schedule;
-  return before?.runs === runs ? before : { runs, lastRunAt: isoTime(now) };
+  if (!spec.schedule) return before?.runs ?? 0;
+  const periodMs = spec.schedule.everyHours * hourMs;
+  if (before) return isHeld({ spec, status }) || now.getTime() < Date.parse(before.lastRunAt) + periodMs ? before.runs : before.runs + 1;
+  const age = now.getTime() - Date.parse(metadata.creationTimestamp ?? isoTime(now));
+  return spec.schedule.suspend ? 0 : Math.max(0, Math.floor(age / periodMs));
+}
+
+/** Nothing is read again while a run is under way, or anything is suspended. */
+function isHeld({ spec, status }: Pick<R2RRouter, 'spec' | 'status'>): boolean {
+  const isUnderWay = status?.steps?.some(({ state }) => state !== 'Done' && state !== 'Failed') ?? false;
+  return isUnderWay || spec.jobs.suspend || (spec.schedule?.suspend ?? false);
+}
+
+function schedule({ metadata, status }: R2RRouter, runs: number, now: Date): NonNullable<R2RRouterStatus['schedule']> {
+  const before = status?.schedule;
+  if (before?.runs === runs) return before;
+  return { runs, lastRunAt: runs === 0 ? (metadata.creationTimestamp ?? isoTime(now)) : isoTime(now) };
 }

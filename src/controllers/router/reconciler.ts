@@ -1,10 +1,12 @@
+import { createHash } from 'node:crypto';
+import { canonicalJson } from '../../api/canonical-json.ts';
 import { setConditions } from '../../api/conditions.ts';
 import { routerSpecSchema } from '../../api/r2rrouter.ts';
 import type { R2RRouter } from '../../api/r2rrouter.ts';
 import { routerReasons } from '../../api/r2rrouter-status.ts';
 import type { R2RRouterStatus } from '../../api/r2rrouter-status.ts';
 import { routerLabelKeys } from '../../api/r2rrouter-names.ts';
-import { configMaps, ensureStatus, jobs as jobType, keyOf, keyString, persistentVolumeClaims } from '../../kube/index.ts';
+import { configMaps, ensureStatus, jobs as jobType } from '../../kube/index.ts';
 import type { EventRecorder, KubeClient, Live, ObjectKey, Result } from '../../kube/index.ts';
 import { OverlayError, RouterSpecError, jobsNetworkPolicy, stepObjects, workspaceObject } from '../../manifests/index.ts';
 import type { JobPodInput, RouterJobOptions } from '../../manifests/index.ts';
@@ -13,7 +15,8 @@ import type { Problem } from '../pod-problem.ts';
 import { podsOfJobs } from './caches.ts';
 import type { RouterCaches } from './caches.ts';
 import { followersNow } from './followers.ts';
-import { RouterObjectInTheWayError, RouterObjectRefusedError, keep, makeOnce } from './making.ts';
+import { RouterObjectInTheWayError, RouterObjectRefusedError, amend, keep, makeOnce } from './making.ts';
+import { claimChange } from './workspace-claim.ts';
 import { noteRouterChanges } from './notes.ts';
 import { observeJob } from './observation.ts';
 import type { ObservedJob } from './observation.ts';
@@ -43,8 +46,6 @@ const refusedMs = 30_000;
 export class R2RRouterReconciler {
   readonly #options: RouterReconcilerOptions;
   readonly #scraper: ProgressScraper;
-  /** What was written last, by key: the cache may be a moment behind, and then the same would be told twice. */
-  readonly #told = new Map<string, { readonly uid: string; readonly status: R2RRouterStatus }>();
 
   constructor(options: RouterReconcilerOptions) {
     this.#options = options;
@@ -53,10 +54,7 @@ export class R2RRouterReconciler {
 
   readonly reconcile = async (key: ObjectKey, signal: AbortSignal): Promise<Result | undefined> => {
     const live = this.#options.caches.routers.get(key);
-    if (!live || live.metadata.deletionTimestamp) {
-      this.#told.delete(keyString(key));
-      return undefined;
-    }
+    if (!live || live.metadata.deletionTimestamp) return undefined;
     const parsed = routerSpecSchema.safeParse(live.spec);
     if (!parsed.success) {
       const [issue] = parsed.error.issues;
@@ -129,17 +127,15 @@ export class R2RRouterReconciler {
     return { router, identity, ...(bundle && { current: bundle.uri }), retain, currentSteps: steps.flatMap(({ hash }) => hash ?? []) };
   }
 
-  /** The claim is made once; only whether it goes with the router may change later. */
+  /** The claim is made once; whether it goes with the router may change later, and it may grow. */
   async #keepWorkspace(router: Live<R2RRouter>, signal: AbortSignal): Promise<void> {
     const { client, caches } = this.#options;
     const claim = workspaceObject(router);
     if (!claim) return;
     if (await makeOnce({ client, caches }, router, claim, signal)) return;
-    const key = { namespace: router.metadata.namespace, name: claim.metadata.name };
-    const live = caches.claims.get(key);
-    const wanted = claim.metadata.ownerReferences !== undefined;
-    if (!live || (live.metadata.ownerReferences ?? []).length > 0 === wanted) return;
-    await client.patch(persistentVolumeClaims, key, { metadata: { ownerReferences: claim.metadata.ownerReferences ?? null } }, { signal });
+    const live = caches.claims.get({ namespace: router.metadata.namespace, name: claim.metadata.name });
+    const change = live && claimChange(live, router);
+    if (change) await amend({ client, caches }, live, change, signal);
   }
 
   /** ConfigMaps of Jobs that are gone and of steps that nobody wants any more. */
@@ -166,7 +162,7 @@ export class R2RRouterReconciler {
       before: before?.deployments ?? [],
       offered: planned.status.bundle?.digest,
       observeSeconds: spec.rollout.observeSeconds,
-      generation,
+      specHash: createHash('sha256').update(canonicalJson(spec.rollout)).digest('hex').slice(0, 16),
       now,
     });
     const { deployments: _, ...status } = planned.status;
@@ -175,7 +171,7 @@ export class R2RRouterReconciler {
       status: {
         ...status,
         conditions: setConditions(status.conditions, [rollout.condition], generation, now),
-        ...(rollout.followers.length > 0 && { deployments: [...rollout.followers] }),
+        ...(rollout.followers.length > 0 && { deployments: rollout.followers.slice(0, 1000) }),
       },
       atMs: times.length > 0 ? Math.min(...times) : undefined,
     };
@@ -193,13 +189,10 @@ export class R2RRouterReconciler {
   }
 
   async #write(live: Live<R2RRouter>, status: R2RRouterStatus, signal: AbortSignal): Promise<void> {
-    const written = await ensureStatus(this.#options.client, r2rRouters, status, live, { signal });
-    if (!written) return;
-    const key = keyString(keyOf(live));
-    const { uid } = live.metadata;
-    const told = this.#told.get(key);
-    noteRouterChanges(this.#options.recorder, live, told?.uid === uid ? told.status : live.status, status);
-    this.#told.set(key, { uid, status });
+    // What was decided goes on from the status before: from an old one it could give back a bundle that has just been taken away.
+    const { resourceVersion } = live.metadata;
+    const written = await ensureStatus(this.#options.client, r2rRouters, status, live, { signal, resourceVersion });
+    if (written) noteRouterChanges(this.#options.recorder, live, live.status, status);
   }
 
   /** In how many ms to look again. */

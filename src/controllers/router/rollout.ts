@@ -20,7 +20,8 @@ export interface RolloutInput {
   /** Digest of the bundle that deployments are to get. */
   readonly offered: string | undefined;
   readonly observeSeconds: number;
-  readonly generation: number;
+  /** Of spec.rollout: when it changes, a bundle that was refused is tried again. */
+  readonly specHash: string;
   readonly now: Date;
 }
 
@@ -34,8 +35,8 @@ export interface Rollout {
 /** What routers say of themselves that a bundle may be to blame for. */
 const bundleFaults: ReadonlySet<string> = new Set(['BundleRefused', 'LogitSpreadHigh', 'RouterErrors', 'CrashLoopBackOff', 'OOMKilled']);
 
-/** Those that keep a bundle from ever being in force. */
-const loadingFaults: ReadonlySet<string> = new Set(['BundleRefused', 'CrashLoopBackOff', 'OOMKilled']);
+/** Routers that do not run: they may have crashed over the bundle before, and wait for the kubelet to try again for minutes. */
+const crashes: ReadonlySet<string> = new Set(['CrashLoopBackOff', 'OOMKilled']);
 
 /** A fault that was there before the bundle is held against it only when it lasts so long: errors are counted over a minute. */
 const graceMs = 90_000;
@@ -54,12 +55,13 @@ export function rollOut(input: RolloutInput): Rollout {
   const settled = followers.map((follower) => ({ follower, record: settle(follower, recordOf(follower, input), input) }));
   const halted = settled.some(({ record }) => record.refused !== undefined && record.refused === offered);
   const proven = settled.some(({ record }) => record.digest === offered && record.state === 'Done');
+  const elsewhere = settled.find(({ record }) => isProven(record))?.record.digest;
   let busy = settled.some(({ record }) => record.digest === offered && isUnderWay(record, now));
   const records = settled.map(({ follower, record }): RouterFollower => {
     if (offered === undefined || record.digest === offered || record.refused === offered) return record;
     // What works elsewhere need not be watched before one that has nothing gets it.
     const isNew = record.digest === undefined && proven;
-    if (halted || (busy && !isNew)) return waiting(record, halted, now);
+    if (halted || (busy && !isNew)) return waiting(record, halted, elsewhere, now);
     busy = true;
     return settle(follower, begun(record, offered, now), input);
   });
@@ -71,7 +73,7 @@ export function rollOut(input: RolloutInput): Rollout {
   };
 }
 
-function recordOf({ name }: Follower, { before, offered, generation, now }: RolloutInput): RouterFollower {
+function recordOf({ name }: Follower, { before, offered, specHash, now }: RolloutInput): RouterFollower {
   const found = before.find((each) => each.name === name);
   if (!found) return { name, state: 'Waiting', since: isoTime(now) };
   // It waited for another bundle, and what it has is wanted again: watched to the end, or not yet.
@@ -79,32 +81,41 @@ function recordOf({ name }: Follower, { before, offered, generation, now }: Roll
     const { message: _, ...rest } = found;
     return { ...rest, state: found.previous === undefined ? 'Done' : 'Updating', since: isoTime(now) };
   }
-  // Another bundle, or a changed spec: it is tried again.
-  if (found.refused === undefined || (found.refused === offered && found.generation === generation)) return found;
-  const { refused: _, generation: __, message: ___, ...rest } = found;
+  // Another bundle, or another wish for the roll-out: it is tried again.
+  if (found.refused === undefined || (found.refused === offered && found.specHash === specHash)) return found;
+  const { refused: _, specHash: __, message: ___, ...rest } = found;
   return { ...rest, state: found.digest !== undefined && found.digest === offered ? 'Done' : 'Waiting', since: isoTime(now) };
 }
 
 /** How a deployment that has been given the offered bundle gets on with it. */
-function settle({ inForce, routers }: Follower, record: RouterFollower, input: RolloutInput): RouterFollower {
-  const { offered, observeSeconds, generation, now } = input;
+function settle(follower: Follower, record: RouterFollower, input: RolloutInput): RouterFollower {
+  const { offered, observeSeconds, specHash, now } = input;
   const { digest, state } = record;
   if (digest === undefined || digest !== offered || (state !== 'Updating' && state !== 'Observing')) return record;
-  const isFaulty =
-    routers?.status === 'False' && bundleFaults.has(routers.reason) && (inForce === digest || loadingFaults.has(routers.reason));
-  const isNew =
-    isFaulty && (Date.parse(routers.lastTransitionTime) >= sinceMs(record, now) || now.getTime() >= sinceMs(record, now) + graceMs);
-  if (isNew) return wentBack(record, digest, `${routers.reason}: ${routers.message}`, generation, now);
-  if (inForce !== digest) {
+  const fault = faultOf(follower, digest);
+  if (fault && isBlamed(fault, record, now)) return wentBack(record, digest, `${fault.reason}: ${fault.message}`, specHash, now);
+  if (follower.inForce !== digest) {
     const isLate = state === 'Updating' && !isUnderWay(record, now);
     const message = isLate ? 'its routers have not taken the bundle over; the others go on' : 'its routers take the bundle over';
     return { ...record, state: 'Updating', message, ...(state === 'Observing' && { since: isoTime(now) }) };
   }
   const observed: RouterFollower =
     state === 'Observing' ? record : { ...record, state: 'Observing', message: 'its routers are watched', since: isoTime(now) };
-  if (isFaulty || now.getTime() < sinceMs(observed, now) + observeSeconds * 1000) return observed;
+  if (fault || now.getTime() < sinceMs(observed, now) + observeSeconds * 1000) return observed;
   const { message: _, previous: __, ...rest } = observed;
   return { ...rest, state: 'Done', since: isoTime(now) };
+}
+
+/** What the routers report that the bundle may be to blame for: while it is in force, or that it cannot come into force. */
+function faultOf({ inForce, routers }: Follower, digest: string): Follower['routers'] {
+  if (routers?.status !== 'False' || !bundleFaults.has(routers.reason)) return undefined;
+  return inForce === digest || routers.reason === 'BundleRefused' || crashes.has(routers.reason) ? routers : undefined;
+}
+
+/** A fault that is older than the bundle is held against it only when it lasts; one of routers that have not run since, never. */
+function isBlamed({ reason, lastTransitionTime }: NonNullable<Follower['routers']>, record: RouterFollower, now: Date): boolean {
+  const since = sinceMs(record, now);
+  return Date.parse(lastTransitionTime) >= since || (!crashes.has(reason) && now.getTime() >= since + graceMs);
 }
 
 function begun({ name, digest, previous = digest }: RouterFollower, offered: string, now: Date): RouterFollower {
@@ -113,21 +124,34 @@ function begun({ name, digest, previous = digest }: RouterFollower, offered: str
   return { name, digest: offered, state: 'Updating', ...(previous !== undefined && { previous }), since: isoTime(now) };
 }
 
-function wentBack({ name, previous }: RouterFollower, refused: string, message: string, generation: number, now: Date): RouterFollower {
+function wentBack({ name, previous }: RouterFollower, refused: string, message: string, specHash: string, now: Date): RouterFollower {
   return {
     name,
     ...(previous !== undefined && { digest: previous }),
     state: 'RolledBack',
     refused,
-    generation,
+    specHash,
     message: message.slice(0, 1024),
     since: isoTime(now),
   };
 }
 
-function waiting(record: RouterFollower, halted: boolean, now: Date): RouterFollower {
+/** @param elsewhere - a bundle that another deployment was watched with: one that has none yet gets it meanwhile */
+function waiting(record: RouterFollower, halted: boolean, elsewhere: string | undefined, now: Date): RouterFollower {
   const message = halted ? 'another deployment went back from this bundle' : 'another deployment comes first';
-  return { ...record, state: 'Waiting', message, ...(record.state !== 'Waiting' && { since: isoTime(now) }) };
+  const digest = record.digest ?? (record.refused === undefined ? elsewhere : undefined);
+  return {
+    ...record,
+    ...(digest !== undefined && { digest }),
+    state: 'Waiting',
+    message,
+    ...(record.state !== 'Waiting' && { since: isoTime(now) }),
+  };
+}
+
+/** Whether it has been watched to the end with the bundle it has. */
+function isProven({ digest, state, previous }: RouterFollower): boolean {
+  return digest !== undefined && previous === undefined && state !== 'Updating' && state !== 'Observing';
 }
 
 function isUnderWay(record: RouterFollower, now: Date): boolean {

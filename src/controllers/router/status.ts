@@ -1,6 +1,7 @@
 import { setConditions } from '../../api/conditions.ts';
 import type { ConditionInput } from '../../api/conditions.ts';
 import type { R2RRouter } from '../../api/r2rrouter.ts';
+import type { RolloutSpec } from '../../api/r2rrouter-release.ts';
 import { routerReasons } from '../../api/r2rrouter-status.ts';
 import type {
   R2RRouterStatus,
@@ -45,13 +46,13 @@ export function routerStatus(input: StatusInput): R2RRouterStatus {
       jobs.find(({ step, hash }) => step === current.name && hash === current.hash),
     );
   const begun = steps.some(({ state }) => state === 'Done' || state === 'Running' || state === 'Retrying');
-  const phase = phaseOf(router, current, begun, decision);
+  const phase = phaseOf(router, current, begun, decision, offered);
   const counts = steps.find(({ name, state }) => name === 'construct' && state === 'Done')?.counts;
   return {
     observedGeneration: generation,
     conditions: setConditions(
       before?.conditions,
-      conditions({ phase, current, why, decision, offered, named: spec.rollout.bundle }),
+      conditions({ phase, current, why, decision, offered, rollout: spec.rollout }),
       generation,
       now,
     ),
@@ -105,7 +106,11 @@ function historyOf({ router, steps, bundle, now }: StatusInput): readonly Router
   // A spec that was changed back: its bundle is the newest again.
   const again = made ?? before.find((each) => each.hash === hash);
   const list = again ? [again, ...before.filter(({ digest }) => digest !== again.digest)] : before;
-  const inUse = new Set([spec.rollout.bundle, ...(status?.deployments ?? []).flatMap(({ digest: used, previous }) => [used, previous])]);
+  const inUse = new Set([
+    spec.rollout.bundle,
+    status?.bundle?.digest,
+    ...(status?.deployments ?? []).flatMap(({ digest: used, previous }) => [used, previous]),
+  ]);
   const kept = list.filter(({ digest }, index) => index < spec.storage.bundles.keep || inUse.has(digest));
   return kept.map((each, index) => {
     if (index > 0 || !again) return each;
@@ -114,10 +119,17 @@ function historyOf({ router, steps, bundle, now }: StatusInput): readonly Router
   });
 }
 
-/** What deployments are to get: the bundle that is named, else the newest that passed. */
-function offeredBundle({ spec }: R2RRouter, history: readonly RouterBundleRecord[]): RouterBundleRecord | undefined {
-  const { bundle } = spec.rollout;
-  return bundle === undefined ? history.find(({ gate }) => gate === 'Passed') : history.find(({ digest }) => digest === bundle);
+/**
+ * What deployments are to get: the bundle that is named, else the newest. While the gate refuses that, what is offered already stays, also where
+ * a stricter gate would refuse it by now: an older one would be no better. By hand nothing is offered but what is named.
+ */
+function offeredBundle({ spec, status }: R2RRouter, history: readonly RouterBundleRecord[]): RouterBundleRecord | undefined {
+  const { bundle, policy } = spec.rollout;
+  if (bundle !== undefined) return history.find(({ digest }) => digest === bundle);
+  const present = history.find(({ digest }) => digest === status?.bundle?.digest);
+  if (policy === 'Manual') return present;
+  const [newest] = history;
+  return newest?.gate === 'Passed' ? newest : (present ?? history.find(({ gate }) => gate === 'Passed'));
 }
 
 function phaseOf(
@@ -125,13 +137,14 @@ function phaseOf(
   current: RouterStepStatus | undefined,
   begun: boolean,
   decision: GateDecision | undefined,
+  offered: RouterBundleRecord | undefined,
 ): RouterPhase {
   if (current) {
     if (current.state === 'Failed') return 'Failed';
     if (spec.jobs.suspend) return 'Suspended';
     return begun ? 'Running' : 'Pending';
   }
-  return decision?.passed ? 'Ready' : 'Refused';
+  return decision?.passed && offered ? 'Ready' : 'Refused';
 }
 
 interface ConditionsInput {
@@ -140,11 +153,10 @@ interface ConditionsInput {
   readonly why: { readonly reason: string; readonly message: string } | undefined;
   readonly decision: GateDecision | undefined;
   readonly offered: RouterBundleRecord | undefined;
-  /** rollout.bundle */
-  readonly named: string | undefined;
+  readonly rollout: RolloutSpec;
 }
 
-function conditions({ phase, current, why, decision, offered, named }: ConditionsInput): readonly Condition[] {
+function conditions({ phase, current, why, decision, offered, rollout }: ConditionsInput): readonly Condition[] {
   const noProblem = { reason: routerReasons.noProblem, message: 'nothing stands in the way' };
   const working = phase === 'Running' || phase === 'Pending';
   const at = current ? `step ${current.name}: ` : '';
@@ -155,15 +167,21 @@ function conditions({ phase, current, why, decision, offered, named }: Condition
     : { type: 'JobsReady', status: 'True', reason: routerReasons.done, message: 'every step is done' };
   const ready: Omit<Condition, 'type'> = offered
     ? { status: 'True', reason: routerReasons.done, message: `bundle ${offered.digest.slice(0, 12)} is offered` }
-    : named !== undefined
+    : rollout.bundle !== undefined
       ? {
           status: 'False',
           reason: routerReasons.noBundle,
           message: 'rollout.bundle: this bundle is not in status.history; name one that is, or remove it',
         }
-      : decision && !decision.passed
-        ? { status: 'False', reason: decision.reason, message: decision.message }
-        : { status: 'False', reason: jobsReady.reason, message: jobsReady.message };
+      : decision?.passed && rollout.policy === 'Manual'
+        ? {
+            status: 'False',
+            reason: routerReasons.noBundle,
+            message: 'rollout.policy is Manual: name a bundle of status.history in rollout.bundle',
+          }
+        : decision && !decision.passed
+          ? { status: 'False', reason: decision.reason, message: decision.message }
+          : { status: 'False', reason: jobsReady.reason, message: jobsReady.message };
   return [
     { type: 'Ready', ...ready },
     { type: 'Reconciling', status: working ? 'True' : 'False', ...(working && told ? told : noProblem) },

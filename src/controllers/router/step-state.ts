@@ -26,6 +26,9 @@ export interface StepInputs {
   readonly now: Date;
 }
 
+/** A Job may be seen complete before its pods' last words are. */
+const wordsDelayMs = 15_000;
+
 /** Decides about a step whose inputs are there. Pure. */
 export function decideStep(inputs: StepInputs): StepDecision {
   const { name, hash, job } = inputs;
@@ -48,6 +51,10 @@ function completed(inputs: StepInputs, before: RouterStepStatus, job: ObservedJo
   const sealed = words?.ok ? words : undefined;
   const bundle = sealed?.bundle;
   const digest = bundle?.digest ?? sealed?.digest;
+  const awaitedMs = job.completedAtMs === undefined ? undefined : job.completedAtMs + wordsDelayMs;
+  if (digest === undefined && awaitedMs !== undefined && now.getTime() < awaitedMs) {
+    return { status: { ...withoutProgress(before), state: 'Running' }, create: false, atMs: awaitedMs };
+  }
   if (digest === undefined) {
     const failure = missingResult(job, before.failure?.at ?? isoTime(now));
     return ended(inputs, before, failure, job);

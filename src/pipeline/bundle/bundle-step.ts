@@ -30,8 +30,8 @@ export interface BundleContext {
   readonly slmFolder: string;
   /** The label set's folder; undefined: nothing is measured. */
   readonly labels: string | undefined;
-  /** The bundle in use, and the recall at which it is measured. */
-  readonly compare: { readonly uri: string; readonly minRecall: number } | undefined;
+  /** The bundle in use, and the recall at which it is measured; `isNeeded`: without it the step fails. */
+  readonly compare: { readonly uri: string; readonly minRecall: number; readonly isNeeded: boolean } | undefined;
   readonly store: BundleStore;
   /** Digests of bundles to keep; undefined: none is deleted. */
   readonly retain: readonly string[] | undefined;

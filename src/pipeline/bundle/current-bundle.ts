@@ -12,7 +12,7 @@ export interface CurrentBundle {
 }
 
 interface CurrentContext {
-  readonly compare: { readonly uri: string; readonly minRecall: number } | undefined;
+  readonly compare: { readonly uri: string; readonly minRecall: number; readonly isNeeded: boolean } | undefined;
   readonly slmFolder: string;
   readonly store: BundleStore;
   readonly fetch: (uri: string, signal: AbortSignal) => Promise<FetchedArtifact>;
@@ -22,14 +22,27 @@ interface CurrentContext {
 }
 
 /**
- * The bundle in use; undefined where there is none, or it is of another SLM, whose rows these are not (the log says so).
+ * The bundle in use; undefined where there is none, it is of another SLM, whose rows these are not, or it cannot be had and nothing depends on
+ * the comparison, such as after a move to another store (the log says so).
  *
  * @throws PipelineError `PIPELINE_COMPARE`, which may pass where a store is away
  */
-export async function currentBundle({ compare, slmFolder, store, ...context }: CurrentContext): Promise<CurrentBundle | undefined> {
-  const { fetch, cacheFolder, log, signal } = context;
+export async function currentBundle(context: CurrentContext): Promise<CurrentBundle | undefined> {
+  const { compare, log, signal } = context;
   if (!compare) return undefined;
-  const { uri, minRecall } = compare;
+  try {
+    return await openCurrent(compare, context);
+  } catch (error) {
+    if (compare.isNeeded || signal.aborted || !(error instanceof PipelineError)) throw error;
+    log.warn({ uri: compare.uri, why: error.message }, 'the bundle in use cannot be had: it is not compared with');
+    return undefined;
+  }
+}
+
+async function openCurrent(
+  { uri, minRecall }: { readonly uri: string; readonly minRecall: number },
+  { slmFolder, store, fetch, cacheFolder, log, signal }: CurrentContext,
+): Promise<CurrentBundle | undefined> {
   const named = /(?:^|\/)([0-9a-f]{64})\/?$/.exec(uri)?.[1];
   return failingAs('PIPELINE_COMPARE', { field: '--compare' }, async () => {
     // what lies in this store is read as this process sees it, which need not have the volume mounted where routers do

@@ -340,6 +340,53 @@ describe('the plan for a router', () => {
       assert.equal(scene.made.length, made);
     });
 
+    it('goes on offering a bundle that a stricter gate would refuse by now, not an older one', () => {
+      const scene = until({}, { recall: 0.951, positiveRate: 0.1 });
+      scene.change('training.epochs', 3);
+      for (const step of ['train', 'bundle'] as const) {
+        scene.step();
+        scene.complete(step, { recall: 0.96, positiveRate: 0.1 });
+      }
+      scene.step();
+      const second = scene.status.bundle?.digest;
+      assert.equal(scene.status.history?.length, 2);
+      scene.change('gate.minRecall', 0.97);
+      scene.step();
+      assert.equal(scene.status.phase, 'Refused');
+      assert.equal(scene.status.bundle?.digest, second);
+      scene.change('training.epochs', 4);
+      for (const step of ['train', 'bundle'] as const) {
+        scene.step();
+        scene.complete(step, { recall: 0.965, positiveRate: 0.1 });
+      }
+      scene.step();
+      assert.equal(scene.status.bundle?.digest, second);
+    });
+
+    it('keeps the bundle that is offered in the history, however many are refused after it', () => {
+      const scene = until({ storage: { bundles: { keep: 1 } } }, { recall: 0.97, positiveRate: 0.1 });
+      const offered = scene.status.bundle?.digest;
+      for (const epochs of [3, 4]) {
+        scene.change('training.epochs', epochs);
+        for (const step of ['train', 'bundle'] as const) {
+          scene.step();
+          scene.complete(step, { recall: 0.5, positiveRate: 0.1 });
+        }
+        scene.step();
+      }
+      assert.equal(scene.status.bundle?.digest, offered);
+      assert.equal(scene.status.history?.length, 2);
+    });
+
+    it('offers nothing by itself where bundles are rolled out by hand', () => {
+      const scene = until({ rollout: { policy: 'Manual' } }, { recall: 0.97, positiveRate: 0.1 });
+      assert.deepEqual([scene.status.phase, scene.status.bundle, scene.condition('Ready')?.status], ['Refused', undefined, 'False']);
+      assert.match(scene.condition('Ready')?.message ?? '', /name a bundle of status.history in rollout.bundle/);
+      scene.change('rollout.bundle', scene.status.history?.[0]?.digest);
+      scene.step();
+      assert.equal(scene.status.phase, 'Ready');
+    });
+
     it('goes on offering the bundle before while a new one is refused, and goes back to one that is named', () => {
       const scene = until({ gate: { maxPositiveRate: 0.2 } }, { recall: 0.97, positiveRate: 0.1 });
       const first = scene.status.bundle!.digest;
@@ -378,6 +425,34 @@ describe('the plan for a router', () => {
       scene.step();
       assert.deepEqual(scene.since(made), ['convert']);
       assert.equal(scene.status.schedule?.runs, 1);
+    });
+
+    it('keeps what was read last when the schedule goes, and counts a new period from there', () => {
+      const scene = new Scene({ ...spec, schedule: { everyHours: 24 } });
+      scene.finish();
+      for (let day = 0; day < 3; day++) {
+        scene.wait(86_400);
+        scene.finish();
+      }
+      const made = scene.made.length;
+      const bundle = scene.status.bundle?.digest;
+      scene.change('schedule', undefined);
+      scene.finish();
+      assert.deepEqual([scene.made.length, scene.status.bundle?.digest], [made, bundle]);
+      scene.change('schedule', { everyHours: 168, suspend: false });
+      assert.equal(scene.look().atMs, start.getTime() + (3 * 24 + 168) * 3_600_000);
+    });
+
+    it('waits for nothing while a run is under way or all is suspended', () => {
+      const scene = new Scene({ ...spec, schedule: { everyHours: 1 } });
+      scene.step();
+      scene.wait(7200);
+      assert.equal(scene.look().atMs, undefined);
+      scene.finish();
+      scene.change('jobs.suspend', true);
+      scene.wait(7200);
+      scene.step();
+      assert.equal(scene.look().atMs, undefined);
     });
   });
 });

@@ -11,7 +11,7 @@ const ready = { status: 'True', reason: 'Serving', message: '', lastTransitionTi
 class Fleet {
   records: readonly RouterFollower[] = [];
   nowMs = start;
-  generation = 1;
+  wish = 1;
   offered: string | undefined = 'a';
   rollout: Rollout | undefined;
   readonly inForce = new Map<string, string | undefined>();
@@ -34,7 +34,7 @@ class Fleet {
       before: this.records,
       offered: this.offered,
       observeSeconds: 120,
-      generation: this.generation,
+      specHash: String(this.wish),
       now,
     });
     this.records = this.rollout.followers;
@@ -133,7 +133,7 @@ describe('the roll-out of bundles to deployments', () => {
     fleet.look();
     assert.equal(fleet.states, 'x RolledBack a');
     fleet.faults.clear();
-    fleet.generation++;
+    fleet.wish++;
     fleet.look();
     assert.equal(fleet.states, 'x Updating b');
     fleet.fault('x', 'BundleRefused');
@@ -171,6 +171,41 @@ describe('the roll-out of bundles to deployments', () => {
     fleet.fault('x', 'BundleRefused');
     fleet.look();
     assert.equal(fleet.states, 'x RolledBack -');
+  });
+
+  it('does not blame a bundle for routers that crashed before it came and wait to be started again', () => {
+    const fleet = new Fleet(['x', 'y']);
+    fleet.finish();
+    fleet.offered = 'b';
+    fleet.look();
+    fleet.fault('x', 'Other');
+    fleet.look();
+    fleet.fault('x', 'CrashLoopBackOff');
+    fleet.offered = 'a';
+    fleet.wait(1);
+    fleet.look();
+    assert.equal(fleet.states, 'x Done a, y Done a');
+    fleet.offered = 'c';
+    fleet.wait(1);
+    fleet.look();
+    fleet.wait(300);
+    fleet.look();
+    assert.equal(fleet.states, 'x Updating c, y Waiting a');
+    fleet.faults.clear();
+    fleet.finish();
+  });
+
+  it('gives a newcomer what works elsewhere while the newest bundle is not to be had', () => {
+    const fleet = new Fleet(['x', 'y']);
+    fleet.finish();
+    fleet.offered = 'b';
+    fleet.look();
+    fleet.fault('x', 'BundleRefused');
+    fleet.look();
+    fleet.inForce.set('z', undefined);
+    fleet.look();
+    fleet.look();
+    assert.equal(fleet.states, 'x RolledBack a, y Waiting a, z Waiting a');
   });
 
   it('is not held up for ever by a deployment whose routers do not run', () => {
@@ -259,7 +294,7 @@ describe('the roll-out of bundles to deployments', () => {
           for (const { digest } of fleet.records) assert.ok(digest !== undefined);
         }
         fleet.faults.clear();
-        fleet.generation++;
+        fleet.wish++;
         fleet.finish();
       }),
       { numRuns: 300 },

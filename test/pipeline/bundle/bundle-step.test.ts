@@ -73,7 +73,7 @@ describe('the bundling step', function () {
     await assert.rejects(fetching('hf://org/repo/router.pt@main'), refused('PIPELINE_CHECKPOINT', field, true, /FETCH_UNAVAILABLE/));
     await assert.rejects(fetching('pvc://data/router.pt'), refused('PIPELINE_CHECKPOINT', field, false, /FETCH_NOT_FOUND/));
     await assert.rejects(fetching(slmFolder), refused('PIPELINE_CHECKPOINT', field, false, /name the \.pt file in it/));
-    const compare = { uri: `https://127.0.0.1:1/${'a'.repeat(64)}`, minRecall: 0.9 };
+    const compare = { uri: `https://127.0.0.1:1/${'a'.repeat(64)}`, minRecall: 0.9, isNeeded: true };
     await assert.rejects(
       currentBundle(contextOf('comparing', { compare })),
       refused('PIPELINE_COMPARE', '--compare', true, /FETCH_UNAVAILABLE/),
