@@ -80,7 +80,7 @@ export function plan({ router, jobs, now }: PlanInput): Plan {
   remove.push(...jobs.filter((job) => !kept.has(job.uid) && !job.deleting && (job.phase === 'Active' || faultyStep(job) !== undefined)));
   const status: R2RRouterStatus = {
     ...routerStatus({ router, steps, jobs, bundle, now }),
-    ...((spec.schedule ?? runs > 0) && { schedule: schedule(router, runs, now) }),
+    ...((spec.schedule !== undefined || runs > 0) && { schedule: schedule(router, runs, now) }),
   };
   if (spec.schedule && status.schedule && !isHeld({ spec, status })) {
     times.push(Date.parse(status.schedule.lastRunAt) + spec.schedule.everyHours * hourMs);
