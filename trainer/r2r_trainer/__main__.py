@@ -1,4 +1,5 @@
-"""The command line. Exits with 0 when the router is written, 2 for what its caller can put right, 143 after SIGTERM, 1 for anything else."""
+"""The command line. Exits with 0 when the router is written, 2 for what its caller can put right, 143 after SIGTERM, 1 for what may pass and for
+anything else."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from .run import Options, run
 from .termination import failed, succeeded, write_last_words
 from .training import Interrupted
 
-DONE, WRONG, TERMINATED = 0, 2, 143
+DONE, MAY_PASS, WRONG, TERMINATED = 0, 1, 2, 143
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -102,7 +103,7 @@ def main(argv: list[str]) -> int:
         if first:
             words = failed(asked.hash, error)
             print(f"trainer: {error.code}: {error}", file=sys.stderr, flush=True)
-        return WRONG
+        return MAY_PASS if error.retryable else WRONG
     except Interrupted:
         print("trainer: terminated; the state is saved, the same command goes on", file=sys.stderr, flush=True)
         return TERMINATED

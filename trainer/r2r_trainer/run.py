@@ -19,7 +19,7 @@ from .config import Config
 from .curves import write_curves
 from .errors import TrainerError
 from .features import Shape, widths
-from .files import digest_of, write_json
+from .files import digest_of, where_there_is_room, write_json
 from .label_set import Group, column_names, invalid
 from .losses import make_loss
 from .network_arguments import Arguments, parse_arguments
@@ -112,12 +112,13 @@ def run(config: Config, options: Options, processes: Processes, progress: Progre
 
 def _prepare(folder: Path, restart: bool) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if restart:
-            (folder / RESULT).unlink(missing_ok=True)
-            discard(folder)
-        (folder / ".writable").touch()
-        (folder / ".writable").unlink()
+        with where_there_is_room(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            if restart:
+                (folder / RESULT).unlink(missing_ok=True)
+                discard(folder)
+            (folder / ".writable").touch()
+            (folder / ".writable").unlink()
     except OSError as error:
         raise TrainerError("OUTPUT_INVALID", str(folder), f"cannot be written to ({error})", "give --out a folder of your own") from error
 
