@@ -29,6 +29,7 @@ from .progress import Progress
 from .slm import Slm
 from .splits import Divided, divide, locate
 from .state import Course, compare, discard
+from .step_folder import check_parts, step_folder
 from .training import Job, probabilities_of, train
 
 RESULT = "metrics.json"
@@ -50,11 +51,21 @@ class Options:
 
 def run(config: Config, options: Options, processes: Processes, progress: Progress, log: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """What RESULT holds. A run that is done already gives it again. @raises TrainerError, Interrupted"""
+    try:
+        return _run(config, options, processes, progress, log)
+    except TrainerError as error:
+        if error.code == "LABEL_SET_INVALID" and processes.first:
+            _check_label_set(options)  # lost or damaged while it was read: another step mends that, no person
+        raise
+
+
+def _run(config: Config, options: Options, processes: Processes, progress: Progress, log: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     folder = options.out
     if processes.first:
-        _prepare(folder, options.restart)
+        _prepare(folder, options)
+        progress.phase("read")
+        _check_label_set(options)
     processes.meet()
-    progress.phase("read")
     files = locate(config, options.data)
     arguments, example = _arguments(config, files, options)
     divided = divide(config, files, arguments.window, options.shared_ids)
@@ -110,17 +121,24 @@ def run(config: Config, options: Options, processes: Processes, progress: Progre
     return result
 
 
-def _prepare(folder: Path, restart: bool) -> None:
+def _prepare(folder: Path, options: Options) -> None:
     try:
         with where_there_is_room(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            if restart:
+            if options.restart:
                 (folder / RESULT).unlink(missing_ok=True)
                 discard(folder)
             (folder / ".writable").touch()
             (folder / ".writable").unlink()
     except OSError as error:
         raise TrainerError("OUTPUT_INVALID", str(folder), f"cannot be written to ({error})", "give --out a folder of your own") from error
+
+
+def _check_label_set(options: Options) -> None:
+    """Where it is the construct step's. In every run, also a resumed or a finished one: what is damaged is made again before it is read."""
+    folder = step_folder(options.data)
+    if folder is not None:
+        check_parts(folder)
 
 
 def _arguments(config: Config, files: dict[str, list[Path]], options: Options) -> tuple[Arguments, Group]:
