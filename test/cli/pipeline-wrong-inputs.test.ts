@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readTermination } from '../../src/controllers/router/termination.ts';
 import type { StepName, StepSpec } from '../../src/pipeline/step-identity.ts';
 import type { ProgressReport } from '../../src/pipeline/progress.ts';
+import { Workspace } from '../../src/pipeline/workspace/workspace.ts';
 import { trainerEnv, trainerFolder, trainerPython } from '../pipeline/bundle/trained-workspace.ts';
 import { models } from '../pipeline/continue/tiny-run.ts';
 import { DatasetHub } from '../pipeline/convert/dataset-hub.ts';
@@ -244,7 +245,7 @@ describe('a step of r2r pipeline, of wrong inputs', function () {
       const [hash, words] = ['1b'.repeat(8), `${workspace}.train-words`];
       const flags = [
         ...['--data', join(folder, 'data'), '--out', join(workspace, `train-${hash}`), '--slm', join(models, 'slm'), '--device', 'cpu'],
-        ...['--hidden-dims', '8', '--set', 'training.params.num_epochs=1', '--hash', hash],
+        ...['--hidden-dims', '8', '--set', 'training.params.num_epochs=1', '--owner', 'team/math', '--hash', hash],
         ...['--termination-log', words],
       ];
       const train = async () => {
@@ -272,6 +273,11 @@ describe('a step of r2r pipeline, of wrong inputs', function () {
       processes.assertSame(workspace, 'construct');
       assert.equal(statSync(second).ino, ino);
       assert.equal((await train()).code, 0);
+      const marked = await new Workspace(workspace).marks(folder);
+      assert.deepEqual(
+        marked.map(({ name }) => name),
+        ['team.math'],
+      );
     });
 
     it('that finds nothing of construct names it, and trains when it is made again', async () => {

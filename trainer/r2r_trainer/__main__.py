@@ -17,6 +17,7 @@ import torch
 
 from .config import Config, override, parse_config
 from .errors import TrainerError
+from .owners import mark_name
 from .processes import Processes, join, start
 from .progress import Progress, serve
 from .run import Options, run
@@ -48,6 +49,7 @@ def arguments() -> argparse.ArgumentParser:
     add("--restart", action="store_true", help="forget an earlier run in --out")
     add("--ids-per-split", action="store_true", help="the same data_id in two given splits is two questions")
     add("--with-embedding", action="store_true", help="write NAME_all.pt too, which holds the SLM's embedding")
+    add("--owner", metavar="NAMESPACE/NAME", help="R2RRouter that it is for: marks --out, and the label set beside it, as used by it")
     add("--progress-port", metavar="PORT", type=int, default=0, help="serve GET /progress, the content of progress.json")
     add("--hash", metavar="HASH", default="", help="the step's, for /progress and the last words")
     add("--termination-log", metavar="FILE", type=Path, help="leave the outcome there, e.g. /dev/termination-log")
@@ -88,6 +90,7 @@ def main(argv: list[str]) -> int:
             asked.restart,
             asked.ids_per_split,
             asked.with_embedding,
+            None if asked.owner is None else mark_name(asked.owner),
         )
         try:
             result = run(config, options, processes, progress, log)

@@ -24,6 +24,7 @@ from .label_set import Group, column_names, invalid
 from .losses import make_loss
 from .network_arguments import Arguments, parse_arguments
 from .networks import RouterNetwork
+from .owners import is_marked, mark
 from .processes import Processes
 from .progress import Progress
 from .slm import Slm
@@ -35,6 +36,7 @@ from .training import Job, probabilities_of, train
 RESULT = "metrics.json"
 FORMAT = 1
 SCORED_ROWS = 4096  # at a time
+OPENED = 4  # times that a folder is, which a cleaning takes away meanwhile
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Options:
     restart: bool
     shared_ids: bool
     embedding: bool
+    mark: str | None = None  # of whose run it is, in the workspace's folders
 
 
 def run(config: Config, options: Options, processes: Processes, progress: Progress, log: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -124,7 +127,12 @@ def _run(config: Config, options: Options, processes: Processes, progress: Progr
 def _prepare(folder: Path, options: Options) -> None:
     try:
         with where_there_is_room(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            for _ in range(OPENED):
+                if options.mark is not None:
+                    mark(folder, options.mark, makes=True)
+                folder.mkdir(parents=True, exist_ok=True)
+                if options.mark is None or is_marked(folder, options.mark):
+                    break
             if options.restart:
                 (folder / RESULT).unlink(missing_ok=True)
                 discard(folder)
@@ -137,8 +145,16 @@ def _prepare(folder: Path, options: Options) -> None:
 def _check_label_set(options: Options) -> None:
     """Where it is the construct step's. In every run, also a resumed or a finished one: what is damaged is made again before it is read."""
     folder = step_folder(options.data)
-    if folder is not None:
-        check_parts(folder)
+    if folder is None:
+        return
+    if options.mark is not None and folder.parent == options.out.absolute().parent:
+        try:
+            with where_there_is_room(folder):
+                mark(folder, options.mark, makes=False)
+        except OSError as error:
+            fix = "check the claim's volume and its permissions"
+            raise TrainerError("PIPELINE_WORKSPACE", str(folder), f"cannot be marked as used ({error})", fix) from error
+    check_parts(folder)
 
 
 def _arguments(config: Config, files: dict[str, list[Path]], options: Options) -> tuple[Arguments, Group]:
