@@ -9,11 +9,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readTermination } from '../../src/controllers/router/termination.ts';
 import type { StepName, StepSpec } from '../../src/pipeline/step-identity.ts';
 import type { ProgressReport } from '../../src/pipeline/progress.ts';
+import { cleanWorkspace } from '../../src/pipeline/workspace/clean.ts';
 import { Workspace } from '../../src/pipeline/workspace/workspace.ts';
 import { trainerEnv, trainerFolder, trainerPython } from '../pipeline/bundle/trained-workspace.ts';
 import { models } from '../pipeline/continue/tiny-run.ts';
 import { DatasetHub } from '../pipeline/convert/dataset-hub.ts';
 import { leftovers } from '../pipeline/files.ts';
+import { silentLog } from '../pipeline/toy-steps.ts';
 import { PipelineProcesses, type LastWords } from './pipeline-processes.ts';
 
 const main = join(import.meta.dirname, '../../src/cli/main.ts');
@@ -280,11 +282,17 @@ describe('a step of r2r pipeline, of wrong inputs', function () {
       );
     });
 
-    it('that finds nothing of construct names it, and trains when it is made again', async () => {
+    it('that finds nothing of construct names it, its folder can be cleaned up, and it trains when that is made again', async () => {
       const { folder, train } = training('train-lost');
+      const policy = { owner: { namespace: 'team', name: 'math' }, keep: 0, current: [] };
       rmSync(folder, { recursive: true });
       const { code, words } = await train();
       assert.deepEqual([code, words.code, words.faultyStep], [2, 'PIPELINE_INPUT_MISSING', 'construct']);
+      const cleaned = await cleanWorkspace(dirname(folder), policy, { log: silentLog, signal: new AbortController().signal });
+      assert.deepEqual(
+        cleaned.map(({ step }) => step),
+        ['train'],
+      );
       await processes.done(dirname(folder), processes.specOf('construct'));
       processes.assertSame(dirname(folder), 'construct');
       assert.equal((await train()).code, 0);

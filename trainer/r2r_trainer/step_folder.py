@@ -17,6 +17,7 @@ from .files import digest_of, sync_folder
 from .label_set import all_files
 
 STEP = "construct"
+FORMAT = 1
 NAME = re.compile(rf"{STEP}-[0-9a-f]{{16}}")
 READ_AT_ONCE = 4  # files; hashing goes on in threads
 
@@ -41,7 +42,7 @@ def check_parts(folder: Path) -> None:
     """Reads every file once. Damaged ones are set aside, so that the step makes them again.
 
     @raises TrainerError PIPELINE_INPUT_MISSING, PIPELINE_PART_CORRUPT, whose faulty step is the construct step; PIPELINE_WORKSPACE;
-    LABEL_SET_INVALID for files that are not the step's, and for damaged ones on a volume that cannot be written to
+    LABEL_SET_INVALID for files that are not the step's, another version's manifest, and damaged files on a volume that cannot be written to
     """
     files = _listed(folder / "manifest.json")
     _refuse_others(folder, {each.file for each in files})
@@ -80,15 +81,17 @@ def set_aside(folder: Path, damaged: list[PartFile]) -> None:
 def _listed(manifest: Path) -> list[PartFile]:
     try:
         value = json.loads(manifest.read_text(encoding="utf-8"))
-        if value["formatVersion"] != 1 or value["step"] != STEP:
-            raise ValueError("it is of another format")
+        if value["formatVersion"] != FORMAT:
+            # the construct step would find itself done, and be asked for it again and again
+            fix = "let the versions of the trainer and of the pipeline be the same"
+            raise TrainerError("LABEL_SET_INVALID", str(manifest), f"is of format {value['formatVersion']}, not {FORMAT}", fix)
         files = [
             PartFile(str(part["part"]), str(file["file"]), int(file["bytes"]), str(file["sha256"]))
             for part in value["parts"]
             for file in part["files"]
         ]
         if not all(re.fullmatch(r"data/[^/\0]+", each.file) for each in files):
-            raise ValueError("its files lie elsewhere")
+            raise ValueError("files lie elsewhere")
         return files
     except (FileNotFoundError, NotADirectoryError):
         problem = "is not there: the construct step is not done"

@@ -60,7 +60,7 @@ def label_set(folder: Path, questions: int = 40, **options: int) -> Path:
 
 
 def construct_step(workspace: Path) -> Path:
-    """A workspace's folder as src/pipeline/workspace/step-folder.ts leaves it, of two parts. test/cli/pipeline-training.test.ts has real ones."""
+    """A workspace's folder as src/pipeline/workspace/step-folder.ts leaves it, of two parts. test/cli/pipeline-wrong-inputs.test.ts has real ones."""
     folder = workspace / f"construct-{'0a' * 8}"
     label_set(folder / "data")
     (folder / "parts").mkdir()

@@ -81,11 +81,18 @@ def test_what_is_lost_is_made_again(step: Path, train: Callable[..., Any], lost:
     assert (code, words["code"]) == expected and words["faultyStep"] == "construct" and str(step) in words["field"]
 
 
-@pytest.mark.parametrize("text", ("", "[]", "{", '{"formatVersion": 2, "step": "construct", "parts": []}', '{"formatVersion": 1, "step": "construct"}'))
+@pytest.mark.parametrize("text", ("", "[]", "{", '{"formatVersion": 1, "step": "construct"}'))
 def test_a_manifest_that_is_none_is_as_good_as_lost(step: Path, train: Callable[..., Any], text: str):
     (step / "manifest.json").write_text(text)
     code, words = train()
     assert (code, words["code"], words["faultyStep"]) == (2, "PIPELINE_INPUT_MISSING", "construct")
+
+
+def test_a_manifest_of_another_version_is_for_a_person(step: Path, train: Callable[..., Any]):
+    """Who asked the construct step again would be told that it is done, for ever."""
+    (step / "manifest.json").write_text('{"formatVersion": 2, "step": "construct", "parts": []}')
+    code, words = train()
+    assert (code, words["code"], words["retryable"]) == (2, "LABEL_SET_INVALID", False) and "faultyStep" not in words
 
 
 def test_a_resumed_and_a_finished_training_look_again(step: Path, train: Callable[..., Any], monkeypatch: pytest.MonkeyPatch):
