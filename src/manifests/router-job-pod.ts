@@ -146,7 +146,7 @@ function stepProgram(
       'pipeline',
       step === 'bundle' ? 'bundle' : 'run',
       ...['--workspace', jobFolders.workspace, '--spec', `${jobFolders.files}/${jobFiles.spec}`],
-      ...['--owner', `${router.metadata.namespace ?? 'default'}/${router.metadata.name}`],
+      ...ownerFlag(router),
       ...(asked && model ? ['--engine', `${asked.role}=${model.url ?? `http://$(POD_IP):${jobPorts.engine}`}`] : []),
       ...Object.entries(foldersOf[step]).flatMap(([name, role]) => [
         '--model',
@@ -188,9 +188,15 @@ function trainerProgram({ router, identity }: JobPodInput, gpus: number, options
         '--set',
         `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
       ]),
+      ...ownerFlag(router),
       ...['--hash', stepHash(identity), '--progress-port', String(jobPorts.status), '--termination-log', terminationLog],
     ],
   };
+}
+
+/** Whose folders they are in the workspace: what has no mark is never cleaned up. */
+function ownerFlag({ metadata }: R2RRouter): readonly string[] {
+  return ['--owner', `${metadata.namespace ?? 'default'}/${metadata.name}`];
 }
 
 /** Where the label set is, for the steps that read it. */

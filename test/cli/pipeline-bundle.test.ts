@@ -299,6 +299,8 @@ describe('r2r pipeline bundle', function () {
       'PIPELINE_ACCURACY',
       /data_id \d+, token_id \d+ the probability 0\.\d+, PyTorch gave it 0\.\d+; at most 0\.0001/,
     );
+    writeFileSync(check, JSON.stringify({ ...rows, rows: [] }));
+    await refuses(args, words, 3, 'PIPELINE_INPUT_MISSING', /step train.*check\.json.*its rows is not what the trainer writes/);
     rmSync(check);
     writeMetrics(train, { test: { ...trained.result.test, rows: 5 } });
     await refuses(

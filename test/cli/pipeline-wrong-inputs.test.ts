@@ -1,17 +1,22 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readTermination } from '../../src/controllers/router/termination.ts';
 import type { StepName, StepSpec } from '../../src/pipeline/step-identity.ts';
 import type { ProgressReport } from '../../src/pipeline/progress.ts';
+import { cleanWorkspace } from '../../src/pipeline/workspace/clean.ts';
+import { Workspace } from '../../src/pipeline/workspace/workspace.ts';
+import { trainerEnv, trainerFolder, trainerPython } from '../pipeline/bundle/trained-workspace.ts';
 import { models } from '../pipeline/continue/tiny-run.ts';
 import { DatasetHub } from '../pipeline/convert/dataset-hub.ts';
 import { leftovers } from '../pipeline/files.ts';
-import { PipelineProcesses } from './pipeline-processes.ts';
+import { silentLog } from '../pipeline/toy-steps.ts';
+import { PipelineProcesses, type LastWords } from './pipeline-processes.ts';
 
 const main = join(import.meta.dirname, '../../src/cli/main.ts');
 const questions = 10;
@@ -226,6 +231,73 @@ describe('a step of r2r pipeline, of wrong inputs', function () {
       await processes.done(workspace, processes.specOf(reader));
       processes.assertSame(workspace, reader);
     });
+
+  describe('train', () => {
+    let python: string;
+    before(async function () {
+      this.timeout(600_000);
+      python = await trainerPython();
+    });
+
+    /** A workspace with a label set, and the trainer in it as in its Job. */
+    function training(name: string): { readonly folder: string; readonly train: () => Promise<{ code: number | null; words: LastWords }> } {
+      const workspace = processes.before('construct', name);
+      const folder = join(workspace, processes.folderOf('construct'));
+      cpSync(join(processes.whole, processes.folderOf('construct')), folder, { recursive: true });
+      const [hash, words] = ['1b'.repeat(8), `${workspace}.train-words`];
+      const flags = [
+        ...['--data', join(folder, 'data'), '--out', join(workspace, `train-${hash}`), '--slm', join(models, 'slm'), '--device', 'cpu'],
+        ...['--hidden-dims', '8', '--set', 'training.params.num_epochs=1', '--owner', 'team/math', '--hash', hash],
+        ...['--termination-log', words],
+      ];
+      const train = async () => {
+        const child = spawn(python, ['-m', 'r2r_trainer', ...flags], { cwd: trainerFolder, env: trainerEnv });
+        children.add(child);
+        const [code] = (await once(child, 'close')) as [number | null];
+        return { code, words: JSON.parse(readFileSync(words, 'utf8')) as LastWords };
+      };
+      return { folder, train };
+    }
+
+    it('that finds a part of construct damaged names it, construct makes that part again and no other, and it trains', async () => {
+      const { folder, train } = training('train-damaged');
+      const workspace = dirname(folder);
+      const [first, second] = readdirSync(join(folder, 'data')).map((name) => join(folder, 'data', name));
+      assert.ok(first !== undefined && second !== undefined);
+      const bytes = readFileSync(first);
+      bytes[bytes.length >> 1]! ^= 1;
+      writeFileSync(first, bytes);
+      const { code, words } = await train();
+      assert.deepEqual([code, words.code, words.faultyStep, words.field], [1, 'PIPELINE_PART_CORRUPT', 'construct', first]);
+      assert.ok(readTermination(JSON.stringify(words)));
+      const { ino } = statSync(second);
+      await processes.done(workspace, processes.specOf('construct'));
+      processes.assertSame(workspace, 'construct');
+      assert.equal(statSync(second).ino, ino);
+      assert.equal((await train()).code, 0);
+      const marked = await new Workspace(workspace).marks(folder);
+      assert.deepEqual(
+        marked.map(({ name }) => name),
+        ['team.math'],
+      );
+    });
+
+    it('that finds nothing of construct names it, its folder can be cleaned up, and it trains when that is made again', async () => {
+      const { folder, train } = training('train-lost');
+      const policy = { owner: { namespace: 'team', name: 'math' }, keep: 0, current: [] };
+      rmSync(folder, { recursive: true });
+      const { code, words } = await train();
+      assert.deepEqual([code, words.code, words.faultyStep], [2, 'PIPELINE_INPUT_MISSING', 'construct']);
+      const cleaned = await cleanWorkspace(dirname(folder), policy, { log: silentLog, signal: new AbortController().signal });
+      assert.deepEqual(
+        cleaned.map(({ step }) => step),
+        ['train'],
+      );
+      await processes.done(dirname(folder), processes.specOf('construct'));
+      processes.assertSame(dirname(folder), 'construct');
+      assert.equal((await train()).code, 0);
+    });
+  });
 
   /** `part-00000` of `part-00000-finished.parquet` */
   const partOf = (path: string): string => /part-\d+/.exec(path)?.[0] ?? path;

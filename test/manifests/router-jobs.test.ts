@@ -180,8 +180,10 @@ describe('the Jobs of an R2RRouter', () => {
   });
 
   it('fail at once with every exit code that needs a person, and with no other', () => {
-    const trainer = /^DONE, WRONG, TERMINATED = 0, (\d+), (\d+)$/m.exec(readFileSync('trainer/r2r_trainer/__main__.py', 'utf8'));
-    assert.deepEqual(trainer?.slice(1), [String(exitCodes.usage), '143']);
+    const trainer = /^DONE, MAY_PASS, WRONG, TERMINATED = 0, (\d+), (\d+), (\d+)$/m.exec(
+      readFileSync('trainer/r2r_trainer/__main__.py', 'utf8'),
+    );
+    assert.deepEqual(trainer?.slice(1), [String(exitCodes.mayPass), String(exitCodes.usage), '143']);
     for (const step of jobNames) {
       const [rule] = jobOf(render(tiny), step).spec.podFailurePolicy.rules;
       assert.deepEqual([rule?.action, rule?.onExitCodes?.values], ['FailJob', [exitCodes.usage, exitCodes.refused]]);

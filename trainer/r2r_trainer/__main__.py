@@ -1,4 +1,5 @@
-"""The command line. Exits with 0 when the router is written, 2 for what its caller can put right, 143 after SIGTERM, 1 for anything else."""
+"""The command line. Exits with 0 when the router is written, 2 for what its caller can put right, 143 after SIGTERM, 1 for what may pass and for
+anything else."""
 
 from __future__ import annotations
 
@@ -16,13 +17,14 @@ import torch
 
 from .config import Config, override, parse_config
 from .errors import TrainerError
+from .owners import mark_name
 from .processes import Processes, join, start
 from .progress import Progress, serve
 from .run import Options, run
 from .termination import failed, succeeded, write_last_words
 from .training import Interrupted
 
-DONE, WRONG, TERMINATED = 0, 2, 143
+DONE, MAY_PASS, WRONG, TERMINATED = 0, 1, 2, 143
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -47,6 +49,7 @@ def arguments() -> argparse.ArgumentParser:
     add("--restart", action="store_true", help="forget an earlier run in --out")
     add("--ids-per-split", action="store_true", help="the same data_id in two given splits is two questions")
     add("--with-embedding", action="store_true", help="write NAME_all.pt too, which holds the SLM's embedding")
+    add("--owner", metavar="NAMESPACE/NAME", help="R2RRouter that it is for: marks --out, and the label set beside it, as used by it")
     add("--progress-port", metavar="PORT", type=int, default=0, help="serve GET /progress, the content of progress.json")
     add("--hash", metavar="HASH", default="", help="the step's, for /progress and the last words")
     add("--termination-log", metavar="FILE", type=Path, help="leave the outcome there, e.g. /dev/termination-log")
@@ -87,6 +90,7 @@ def main(argv: list[str]) -> int:
             asked.restart,
             asked.ids_per_split,
             asked.with_embedding,
+            None if asked.owner is None else mark_name(asked.owner),
         )
         try:
             result = run(config, options, processes, progress, log)
@@ -102,7 +106,7 @@ def main(argv: list[str]) -> int:
         if first:
             words = failed(asked.hash, error)
             print(f"trainer: {error.code}: {error}", file=sys.stderr, flush=True)
-        return WRONG
+        return MAY_PASS if error.retryable else WRONG
     except Interrupted:
         print("trainer: terminated; the state is saved, the same command goes on", file=sys.stderr, flush=True)
         return TERMINATED

@@ -41,8 +41,7 @@ def find_files(folder: Path) -> dict[str, list[Path]]:
     """Files by split; under "all" those that belong to none. @raises TrainerError"""
     if not folder.exists():
         raise invalid(folder, "is not there", "give --data the folder that the construct step wrote")
-    files = [folder] if folder.is_file() else sorted(each for each in folder.rglob("*") if each.suffix in (".parquet", ".arrow"))
-    files = [each for each in files if not each.name.startswith(LEFT_ASIDE)]
+    files = all_files(folder)
     if not files:
         raise invalid(folder, "holds no .parquet or .arrow file", "give --data the folder that the construct step wrote")
     found: dict[str, list[Path]] = {}
@@ -52,6 +51,12 @@ def find_files(folder: Path) -> dict[str, list[Path]]:
         fix = f"name every file after its split ({', '.join(SPLITS)}), or none"
         raise invalid(found["all"][0], "belongs to no split, other files do", fix)
     return found
+
+
+def all_files(folder: Path) -> list[Path]:
+    """Those that hold rows, in a folder or of one file."""
+    files = [folder] if folder.is_file() else sorted(each for each in folder.rglob("*") if each.suffix in (".parquet", ".arrow"))
+    return [each for each in files if not each.name.startswith(LEFT_ASIDE)]
 
 
 def _split_of(path: Path) -> str:

@@ -19,21 +19,24 @@ from .config import Config
 from .curves import write_curves
 from .errors import TrainerError
 from .features import Shape, widths
-from .files import digest_of, write_json
+from .files import digest_of, where_there_is_room, write_json
 from .label_set import Group, column_names, invalid
 from .losses import make_loss
 from .network_arguments import Arguments, parse_arguments
 from .networks import RouterNetwork
+from .owners import is_marked, mark
 from .processes import Processes
 from .progress import Progress
 from .slm import Slm
 from .splits import Divided, divide, locate
 from .state import Course, compare, discard
+from .step_folder import check_parts, step_folder
 from .training import Job, probabilities_of, train
 
 RESULT = "metrics.json"
 FORMAT = 1
 SCORED_ROWS = 4096  # at a time
+OPENED = 4  # times that a folder is, which a cleaning takes away meanwhile
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,26 @@ class Options:
     restart: bool
     shared_ids: bool
     embedding: bool
+    mark: str | None = None  # of whose run it is, in the workspace's folders
 
 
 def run(config: Config, options: Options, processes: Processes, progress: Progress, log: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """What RESULT holds. A run that is done already gives it again. @raises TrainerError, Interrupted"""
+    try:
+        return _run(config, options, processes, progress, log)
+    except TrainerError as error:
+        if error.code == "LABEL_SET_INVALID" and processes.first:
+            _check_label_set(options)  # lost or damaged while it was read: another step mends that, no person
+        raise
+
+
+def _run(config: Config, options: Options, processes: Processes, progress: Progress, log: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     folder = options.out
     if processes.first:
-        _prepare(folder, options.restart)
+        _prepare(folder, options)
+        progress.phase("read")
+        _check_label_set(options)
     processes.meet()
-    progress.phase("read")
     files = locate(config, options.data)
     arguments, example = _arguments(config, files, options)
     divided = divide(config, files, arguments.window, options.shared_ids)
@@ -110,16 +124,37 @@ def run(config: Config, options: Options, processes: Processes, progress: Progre
     return result
 
 
-def _prepare(folder: Path, restart: bool) -> None:
+def _prepare(folder: Path, options: Options) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if restart:
-            (folder / RESULT).unlink(missing_ok=True)
-            discard(folder)
-        (folder / ".writable").touch()
-        (folder / ".writable").unlink()
+        with where_there_is_room(folder):
+            for _ in range(OPENED):
+                if options.mark is not None:
+                    mark(folder, options.mark, makes=True)
+                folder.mkdir(parents=True, exist_ok=True)
+                if options.mark is None or is_marked(folder, options.mark):
+                    break
+            if options.restart:
+                (folder / RESULT).unlink(missing_ok=True)
+                discard(folder)
+            (folder / ".writable").touch()
+            (folder / ".writable").unlink()
     except OSError as error:
         raise TrainerError("OUTPUT_INVALID", str(folder), f"cannot be written to ({error})", "give --out a folder of your own") from error
+
+
+def _check_label_set(options: Options) -> None:
+    """Where it is the construct step's. In every run, also a resumed or a finished one: what is damaged is made again before it is read."""
+    folder = step_folder(options.data)
+    if folder is None:
+        return
+    if options.mark is not None and folder.parent == options.out.absolute().parent:
+        try:
+            with where_there_is_room(folder):
+                mark(folder, options.mark, makes=False)
+        except OSError as error:
+            fix = "check the claim's volume and its permissions"
+            raise TrainerError("PIPELINE_WORKSPACE", str(folder), f"cannot be marked as used ({error})", fix) from error
+    check_parts(folder)
 
 
 def _arguments(config: Config, files: dict[str, list[Path]], options: Options) -> tuple[Arguments, Group]:

@@ -26,7 +26,9 @@ def succeeded(step_hash: str, result: dict[str, Any]) -> dict[str, Any]:
 
 def failed(step_hash: str, error: Exception) -> dict[str, Any]:
     if isinstance(error, TrainerError):
-        more = {"code": error.code, "field": error.subject[:LONGEST_FIELD], "message": str(error), "fix": error.fix, "retryable": False}
+        whose = {} if error.faulty_step is None else {"faultyStep": error.faulty_step}
+        where = {"field": error.subject[:LONGEST_FIELD]}
+        more = {"code": error.code, **whose, **where, "message": str(error), "fix": error.fix, "retryable": error.retryable}
     else:
         fix = "see the pod's log"
         more = {"code": "TRAINER_DEFECT", "message": f"{type(error).__name__}: {error}", "fix": fix, "retryable": True}

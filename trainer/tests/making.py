@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -55,6 +56,22 @@ def label_set(folder: Path, questions: int = 40, **options: int) -> Path:
     half = questions // 2
     write_parquet(folder / "part-0.parquet", label_rows(range(half), **options))
     write_parquet(folder / "part-1.parquet", label_rows(range(half, questions), **options))
+    return folder
+
+
+def construct_step(workspace: Path) -> Path:
+    """A workspace's folder as src/pipeline/workspace/step-folder.ts leaves it, of two parts. test/cli/pipeline-wrong-inputs.test.ts has real ones."""
+    folder = workspace / f"construct-{'0a' * 8}"
+    label_set(folder / "data")
+    (folder / "parts").mkdir()
+    parts = []
+    for path in sorted((folder / "data").iterdir()):
+        content = path.read_bytes()
+        file = {"table": "labels", "file": f"data/{path.name}", "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), "rows": 600}
+        parts.append({"part": path.stem, "firstQuestion": 0, "questions": 20, "files": [file], "counts": {}})
+        record = {"formatVersion": 1, "part": path.stem, "shard": {"index": 0, "count": 1}, "files": [file], "counts": {}}
+        (folder / "parts" / f"{path.stem}.json").write_text(json.dumps(record))
+    (folder / "manifest.json").write_text(json.dumps({"formatVersion": 1, "step": "construct", "parts": parts}))
     return folder
 
 

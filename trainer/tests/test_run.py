@@ -206,7 +206,9 @@ def test_the_operator_and_the_trainer_mean_the_same_last_words():
     figures = {"threshold": 0.41, "recall": 0.951, "positiveRate": 0.13, "auc": None, "seconds": 12.5}
     result = {"model": {"digest": f"sha256:{'d' * 64}"}, "splits": splits, "epochs": 9, "bestEpoch": 7, "parameters": 1234, **figures}
     error = TrainerError("CONFIG_INVALID", "training.loss.type", "is 'X'", "use one of BCEWithLogitsLoss, FocalLoss")
-    words = [succeeded("0123456789abcdef", result), failed("0123456789abcdef", error), failed("0123456789abcdef", RuntimeError("gone"))]
+    damaged = TrainerError("PIPELINE_PART_CORRUPT", "/w/construct-1/data/a.parquet", "is damaged", "run step construct again", "construct")
+    errors = (error, RuntimeError("gone"), damaged)
+    words = [succeeded("0123456789abcdef", result), *(failed("0123456789abcdef", each) for each in errors)]
     file = Path(__file__).parents[2] / "test" / "golden" / "trainer-last-words.json"
     text = json.dumps(words, indent=2) + "\n"
     if os.environ.get("UPDATE_GOLDEN"):

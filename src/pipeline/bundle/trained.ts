@@ -51,7 +51,8 @@ export type SplitSettings = z.infer<typeof split>;
 
 const checkSchema = z.object({
   formatVersion: z.literal(1),
-  rows: z.array(z.object({ dataId: z.union([z.int(), z.string()]), tokenId: z.int(), probability: z.number().min(0).max(1) })),
+  // none would pass as compared: a trainer that can name no row writes no file
+  rows: z.array(z.object({ dataId: z.union([z.int(), z.string()]), tokenId: z.int(), probability: z.number().min(0).max(1) })).min(1),
 });
 /** Probabilities that PyTorch gave for some test rows with the weights of the checkpoint. */
 export type TrainerCheck = z.infer<typeof checkSchema>;

@@ -87,7 +87,7 @@ describe('the last words of a step', () => {
   it('are understood as the trainer writes them', () => {
     // made by trainer/tests/test_run.py
     const words = JSON.parse(readFileSync('test/golden/trainer-last-words.json', 'utf8')) as unknown[];
-    const [done, refused, defect] = words.map((each) => readTermination(JSON.stringify(each)));
+    const [done, refused, defect, damaged] = words.map((each) => readTermination(JSON.stringify(each)));
     assert.deepEqual(done, {
       ok: true,
       step: 'train',
@@ -101,6 +101,8 @@ describe('the last words of a step', () => {
     assert.deepEqual([refused.code, refused.field], ['CONFIG_INVALID', 'training.loss.type']);
     assert.ok(defect && !defect.ok && defect.retryable);
     assert.equal(defect.code, 'TRAINER_DEFECT');
+    assert.ok(damaged && !damaged.ok && damaged.retryable);
+    assert.deepEqual([damaged.code, damaged.faultyStep], ['PIPELINE_PART_CORRUPT', 'construct']);
   });
 
   it('are understood where a step or the trainer wrote them', () => {

@@ -282,6 +282,51 @@ describe('the plan for a router', () => {
     });
   });
 
+  describe('whose label set is damaged', () => {
+    const until = (last: JobName) => {
+      const scene = new Scene();
+      for (const step of jobNames) {
+        scene.step();
+        if (step === last) break;
+        scene.complete(step);
+      }
+      return scene;
+    };
+
+    for (const [code, retryable] of [
+      ['PIPELINE_PART_CORRUPT', true],
+      ['PIPELINE_INPUT_MISSING', false],
+    ] as const)
+      it(`constructs it again where train says ${code}, then trains`, () => {
+        const scene = until('train');
+        const [made, { hash }] = [scene.made.length, scene.job('train')];
+        scene.fail('train', code, retryable, { faultyStep: 'construct' });
+        scene.step();
+        assert.deepEqual([scene.state('construct'), scene.state('train')], ['Pending', 'Waiting']);
+        scene.step();
+        scene.complete('construct');
+        scene.step();
+        assert.deepEqual(scene.since(made), ['construct', 'train']);
+        assert.equal(scene.job('train').hash, hash, 'it goes on where it was: the data is the same');
+        scene.finish();
+        assert.deepEqual(scene.since(made), ['construct', 'train', 'bundle']);
+        assert.equal(scene.status.phase, 'Ready');
+      });
+
+    // The trainer has checked every file before it trained, so that what is damaged was so later: the network is that of the right rows, which
+    // the construct step makes again to the byte.
+    it('constructs it again where bundle says so, and does not train again', () => {
+      const scene = until('bundle');
+      const made = scene.made.length;
+      scene.fail('bundle', 'PIPELINE_PART_CORRUPT', true, { faultyStep: 'construct' });
+      scene.step();
+      assert.deepEqual([scene.state('construct'), scene.state('train')], ['Pending', 'Waiting']);
+      scene.finish();
+      assert.deepEqual(scene.since(made), ['construct', 'bundle']);
+      assert.equal(scene.status.phase, 'Ready');
+    });
+  });
+
   describe('whose pods find no room', () => {
     const wait = (startDeadlineSeconds?: number) => {
       const scene = new Scene({ ...spec, jobs: startDeadlineSeconds === undefined ? {} : { startDeadlineSeconds } });

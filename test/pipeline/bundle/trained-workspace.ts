@@ -9,8 +9,8 @@ import { run } from '../../cluster/commands.ts';
 import { models, startTinyEngines, tinyContext, tinyParams } from '../continue/tiny-run.ts';
 
 export const slmFolder = join(models, 'slm');
-const trainer = join(import.meta.dirname, '../../../trainer');
-const env = { ...process.env, OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1', PYTHONDONTWRITEBYTECODE: '1' };
+export const trainerFolder = join(import.meta.dirname, '../../../trainer');
+export const trainerEnv = { ...process.env, OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1', PYTHONDONTWRITEBYTECODE: '1' };
 
 export interface TrainedWorkspace {
   readonly workspace: string;
@@ -45,14 +45,14 @@ export function bundleSpec(inputs: StepSpec<JobName>['inputs'], params: JsonObje
 }
 
 export async function trainerPython(): Promise<string> {
-  return (await run(join(trainer, 'setup.sh'), [], { env, timeoutMs: 590_000 })).trim();
+  return (await run(join(trainerFolder, 'setup.sh'), [], { env: trainerEnv, timeoutMs: 590_000 })).trim();
 }
 
 async function runTrainer(data: string, out: string, settings: JsonObject): Promise<void> {
   const python = await trainerPython();
   const set = Object.entries(settings).flatMap(([key, value]) => ['--set', `${key}=${JSON.stringify(value)}`]);
   const flags = ['--data', data, '--out', out, '--slm', slmFolder, '--hidden-dims', '32,32', '--device', 'cpu', ...set];
-  await run(python, ['-m', 'r2r_trainer', ...flags], { env, cwd: trainer });
+  await run(python, ['-m', 'r2r_trainer', ...flags], { env: trainerEnv, cwd: trainerFolder });
 }
 
 export function specFile(folder: string, spec: StepSpec<JobName>, name = 'spec.json'): string {
