@@ -5,6 +5,8 @@ import type { ApiServer } from './api-server.ts';
 import { apiServer, resourcePath } from './api-server.ts';
 import type { Manifest } from './deployments.ts';
 import { manifest, set } from './deployments.ts';
+import { routerPath } from './routers.ts';
+import { routerKind } from '../../src/api/r2rrouter.ts';
 
 describe('the API server, given a right R2RDeployment', function () {
   this.timeout(180_000);
@@ -17,8 +19,8 @@ describe('the API server, given a right R2RDeployment', function () {
   });
   after(() => server.close());
 
-  const create = async (object: object) => {
-    const { status, body } = await server.send('POST', `${resourcePath(namespace)}?fieldValidation=Strict`, object);
+  const create = async (object: object, path = resourcePath(namespace)) => {
+    const { status, body } = await server.send('POST', `${path}?fieldValidation=Strict`, object);
     assert.equal(status, 201, body.message);
     return body as unknown as Manifest & { status?: unknown };
   };
@@ -157,7 +159,7 @@ describe('the API server, given a right R2RDeployment', function () {
       for (const document of parseAllDocuments(readFileSync(file, 'utf8'))) {
         const object = document.toJSON() as Manifest;
         set(object, 'metadata.namespace', namespace);
-        await create(object);
+        await create(object, object.kind === routerKind ? routerPath(namespace) : resourcePath(namespace));
       }
     });
   }
