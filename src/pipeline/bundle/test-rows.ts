@@ -105,7 +105,9 @@ function testQuestions(labels: Labels, used: Uint8Array, shares: ReturnType<type
   const present = new Uint8Array(labels.names.length);
   for (const [row, question] of labels.question.entries()) if (used[row] === 1) present[question] = 1;
   const ranked = labels.names
-    .flatMap((name, question) => (present[question] === 1 ? [{ question, rank: createHash('sha256').update(`${seed}/${name}`).digest('hex') }] : []))
+    .flatMap((name, question) =>
+      present[question] === 1 ? [{ question, rank: createHash('sha256').update(`${seed}/${name}`).digest('hex') }] : [],
+    )
     .sort((a, b) => (a.rank < b.rank ? -1 : 1));
   const tested = new Uint8Array(labels.names.length);
   let first = 0;
