@@ -2,7 +2,9 @@ import { percent } from '../quality/measure.ts';
 import { stepNames } from '../../src/pipeline/step-identity.ts';
 import type { CurvePoint, PipelineResults } from './results.ts';
 
-const aim = { accuracyOfLlm: 0.95, llmShare: 0.2, recall: 0.95, seconds: 15 * 60, memoryGrowth: 1.5 } as const;
+const aim = { accuracyOfLlm: 0.95, llmShare: 0.2, recall: 0.95, seconds: 15 * 60, memoryGrowth: 1.1 } as const;
+/** Its memory is a row group, which 100 questions of the tiny pair do not fill: it grows until one is full, and no further. */
+const constructMemoryGrowth = 1.25;
 
 /** What was not reached, each in a sentence. */
 export function aims(results: PipelineResults): readonly string[] {
@@ -28,8 +30,9 @@ export function aims(results: PipelineResults): readonly string[] {
   for (const step of stepNames) {
     const sizes = Object.entries(peakMiBByQuestions[step]).sort(([a], [b]) => Number(a) - Number(b));
     const [before, last] = sizes.slice(-2).map(([, size]) => size);
+    const growth = step === 'construct' ? constructMemoryGrowth : aim.memoryGrowth;
     if (before !== undefined && last !== undefined)
-      expect(last <= aim.memoryGrowth * before, `${step} takes ${last} MiB for ten times the questions that took ${before} MiB`);
+      expect(last <= growth * before, `${step} takes ${last} MiB for ten times the questions that took ${before} MiB`);
   }
   return missed;
 }

@@ -2,9 +2,12 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { stepEnv } from '../../src/manifests/index.ts';
 
 const root = join(import.meta.dirname, '../..');
 const main = join(root, 'src/cli/main.ts');
+/** As images/router/Dockerfile starts it. */
+const nodeFlags = ['--max-semi-space-size=2'];
 const children = new Set<ChildProcess>();
 /** Linux: `CLK_TCK`, which is 100 on every kernel that is built these days. */
 const ticksPerSecond = 100;
@@ -22,7 +25,7 @@ export interface EngineProcess {
 }
 
 export async function startEngineProcess(folder: string, flags: readonly string[]): Promise<EngineProcess> {
-  const child = start(['engine', '--model-path', folder, '--port', '0', ...flags]);
+  const child = start(['engine', '--model-path', folder, '--port', '0', ...flags], {});
   let said = '';
   const url = await new Promise<string>((resolve, reject) => {
     for (const stream of [child.stdout, child.stderr])
@@ -46,9 +49,9 @@ export interface Ended {
   readonly cpuSeconds: number;
 }
 
-/** Runs `r2r` with these arguments to its end. @throws when it fails */
+/** Runs `r2r` with these arguments to its end, in the environment of a Job. @throws when it fails */
 export async function runR2R(args: readonly string[]): Promise<Ended> {
-  return ended(start(args), `r2r ${args[0]} ${args[1]}`);
+  return ended(start(args, stepEnv), `r2r ${args[0]} ${args[1]}`);
 }
 
 /** Runs another program to its end. @throws when it fails */
@@ -58,8 +61,12 @@ export async function runProgram(program: string, args: readonly string[], folde
   return ended(child, program);
 }
 
-function start(args: readonly string[]): ChildProcess {
-  const child = spawn(process.execPath, [main, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+function start(args: readonly string[], environment: Readonly<Record<string, string>>): ChildProcess {
+  const child = spawn(process.execPath, [...nodeFlags, main, ...args], {
+    cwd: root,
+    env: { ...process.env, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   children.add(child);
   return child;
 }

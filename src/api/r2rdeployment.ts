@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { rules } from './cel.ts';
 import { endpointSchema } from './endpoint-spec.ts';
 import { llmSchema, slmSchema } from './model-server.ts';
+import { monitoringNamespace } from './monitoring-namespace.ts';
 import type { ObjectMeta, OwnerReference } from './object-meta.ts';
 import { maxNameLength, namePattern } from './resource-name.ts';
 import { statusSchema } from './r2rdeployment-status.ts';
@@ -17,27 +18,15 @@ export const plural = 'r2rdeployments';
 
 export { maxNameLength };
 
-const networkPolicy = z
-  .object({
-    enabled: z
-      .boolean()
-      .default(true)
-      .describe(
-        'Close engine ports to all but the routers, and router metrics to all but the operator. Needs a network plug-in that enforces NetworkPolicy.',
-      ),
-    monitoringNamespace: z
-      .string()
-      .min(1)
-      .max(63)
-      .optional()
-      .describe('Namespace whose pods may scrape router metrics (port 9090). Left out: only the operator may.'),
-  })
-  .meta(
-    rules({
-      rule: "!has(self.monitoringNamespace) || self.monitoringNamespace.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-      message: 'monitoringNamespace: must be a namespace name: lower-case letters, digits and -',
-    }),
-  );
+const networkPolicy = z.object({
+  enabled: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Close engine ports to all but the routers, and router metrics to all but the operator. Needs a network plug-in that enforces NetworkPolicy.',
+    ),
+  monitoringNamespace: monitoringNamespace('Namespace whose pods may scrape router metrics (port 9090). Left out: only the operator may.'),
+});
 
 export const specSchema = z.object({
   slm: slmSchema.describe('The small model: drafts every token.'),

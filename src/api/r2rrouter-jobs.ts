@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { objectName } from './endpoint-spec.ts';
 import { image, podTemplate, resources } from './model-server.ts';
+import { monitoringNamespace } from './monitoring-namespace.ts';
 import { stepNames } from './step-identity.ts';
 
 /** What Jobs are made for: the steps of the pipeline, training, and the bundle that routers load. */
@@ -81,6 +82,14 @@ export const jobsSchema = z.object({
     .default(86_400)
     .describe('How long finished Jobs and their logs are kept. The results stay anyway.'),
   image: image.optional().describe("Image of the steps' programs. Left out: the one of the operator's version."),
+  networkPolicy: z
+    .object({
+      monitoringNamespace: monitoringNamespace(
+        "Namespace whose pods may scrape the metrics of the Jobs' pods (port 9090). Left out: only the operator may.",
+      ),
+    })
+    .prefault({})
+    .describe("Who may connect to the Jobs' pods, with a network plug-in that enforces NetworkPolicy."),
   steps,
 });
 

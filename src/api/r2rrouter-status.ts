@@ -30,6 +30,8 @@ export const routerReasons = {
   recallTooLow: 'RecallTooLow',
   positiveRateTooHigh: 'PositiveRateTooHigh',
   notBetter: 'NotBetterThanCurrent',
+  /** The bundle in use was measured at a recall that is not gate.minRecall any more. */
+  comparedAtAnotherRecall: 'ComparedAtAnotherRecall',
   notMeasured: 'NotMeasured',
   noBundle: 'NoBundle',
   /** No R2RDeployment follows this router. */
@@ -107,7 +109,12 @@ const bundle = z.object({
   ...metrics,
   rows: count.optional().describe('Test rows these were measured on.'),
   comparedWith: z
-    .object({ digest: hash.optional(), recall: share, positiveRate: share })
+    .object({
+      digest: hash.optional(),
+      recall: share,
+      positiveRate: share,
+      minRecall: share.optional().describe('gate.minRecall at that time: its threshold was chosen for it.'),
+    })
     .optional()
     .describe('The bundle in use at that time, on the same rows, at the same recall.'),
   gate: z.enum(['Passed', 'Refused']),

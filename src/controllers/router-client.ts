@@ -3,10 +3,14 @@ import { z } from 'zod';
 import { ports } from '../api/names.ts';
 import { probeAnswerSchema, routerStatusSchema } from '../api/router-status.ts';
 import type { ProbeAnswer, ProbeRequest, RouterStatus } from '../api/router-status.ts';
+import { limitedText } from './limited-body.ts';
+
+/** A status is a few kilobytes. */
+const maxAnswerBytes = 1024 * 1024;
 
 /** How the operator talks to router pods: by pod address, over one pool of connections. */
 export interface RouterClient {
-  /** The router's status, or undefined when it does not answer in time or answers something else. */
+  /** The router's status, or undefined when it does not answer in time, or answers something else or too much. */
   status(address: string, signal: AbortSignal): Promise<RouterStatus | undefined>;
   /**
    * Has a router answer one short request: the SLM drafts a token, and the LLM supplies it.
@@ -36,7 +40,7 @@ export function routerClient(
       body: JSON.stringify(content),
       signal: AbortSignal.any([signal, AbortSignal.timeout(timeouts.probeMs)]),
     });
-    return { status: statusCode, text: await body.text() };
+    return { status: statusCode, text: await limitedText(body, maxAnswerBytes) };
   };
 
   return {
@@ -46,7 +50,7 @@ export function routerClient(
           dispatcher: agent,
           signal: AbortSignal.any([signal, AbortSignal.timeout(timeouts.statusMs)]),
         });
-        const parsed = routerStatusSchema.safeParse(await body.json());
+        const parsed = routerStatusSchema.safeParse(JSON.parse(await limitedText(body, maxAnswerBytes)));
         return statusCode === 200 && parsed.success ? parsed.data : undefined;
       } catch {
         signal.throwIfAborted();

@@ -9,7 +9,7 @@ export type { PodTemplates } from './pod-templates.ts';
 export { routerConfig } from './router-config.ts';
 export { templateRecord } from './template-record.ts';
 export { bundleStoreUri, workspaceClaim } from './router-job-volumes.ts';
-export { jobFiles } from './router-job-pod.ts';
+export { jobFiles, stepEnv } from './router-job-pod.ts';
 export type { JobPodInput, RouterJobOptions } from './router-job-pod.ts';
 export { jobsNetworkPolicy, stepObjects, workspaceObject } from './router-jobs.ts';
 export { RouterSpecError, hashOf, identityOf, routerSteps, stepInputs } from './router-steps.ts';

@@ -93,7 +93,10 @@ export function jobPod(input: JobPodInput, options: RouterJobOptions): JsonObjec
       {
         name: jobContainers.step,
         ...(step === 'train' ? trainerProgram(input, gpus, options) : stepProgram(input, addition.args, options)),
-        env: [...(server ? [fieldEnv('POD_IP', 'status.podIP')] : []), ...env({ HOME: '/tmp', ...(step === 'train' && trainerEnv) })],
+        env: [
+          ...(server ? [fieldEnv('POD_IP', 'status.podIP')] : []),
+          ...env({ HOME: '/tmp', ...(step === 'train' ? trainerEnv : stepEnv) }),
+        ],
         ports: [{ name: 'status', containerPort: jobPorts.status }],
         resources: stepResources(router, step, gpus),
         volumeMounts: [
@@ -164,6 +167,12 @@ function stepProgram(
     ],
   };
 }
+
+/**
+ * Instead of the image's, which are a router's. Left alone, malloc takes ever larger blocks from its heap once it has freed some, and that is soon
+ * full of holes: as much again as a step has in use.
+ */
+export const stepEnv = { GLIBC_TUNABLES: 'glibc.malloc.arena_max=2:glibc.malloc.mmap_threshold=262144' } as const;
 
 /** PyTorch and its compilers write caches in many places; the root file system is read-only. */
 const trainerEnv = {

@@ -55,11 +55,15 @@ export function workspaceObject(router: R2RRouter): KubeObject | undefined {
 }
 
 /**
- * Who may connect to the pods of a router's Jobs: the operator, for their progress. Their model servers are for the pod itself, which a
- * policy never keeps from itself. Applied before the first Job.
+ * Who may connect to the pods of a router's Jobs: the operator, for their progress, and the monitoring namespace, for their metrics. Their model
+ * servers are for the pod itself, which a policy never keeps from itself. Applied before the first Job.
  */
 export function jobsNetworkPolicy(router: R2RRouter, { operatorNamespace }: RouterJobOptions): KubeObject {
   const { name, namespace = 'default' } = router.metadata;
+  const { monitoringNamespace } = router.spec.jobs.networkPolicy;
+  const namespaceCalled = (called: string): JsonObject => ({
+    namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': called } },
+  });
   return {
     apiVersion: 'networking.k8s.io/v1',
     kind: 'NetworkPolicy',
@@ -70,10 +74,8 @@ export function jobsNetworkPolicy(router: R2RRouter, { operatorNamespace }: Rout
       ingress: [
         {
           from: [
-            {
-              namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': operatorNamespace } },
-              podSelector: { matchLabels: { ...operatorLabels } },
-            },
+            { ...namespaceCalled(operatorNamespace), podSelector: { matchLabels: { ...operatorLabels } } },
+            ...(monitoringNamespace === undefined ? [] : [namespaceCalled(monitoringNamespace)]),
           ],
           ports: [{ protocol: 'TCP', port: jobPorts.status }],
         },

@@ -17,7 +17,8 @@ export interface BundleOutcome {
   /** Test rows. */
   readonly rows?: number | undefined;
   /** The bundle in use on the same rows, at the recall that is asked for. */
-  readonly current?: { readonly digest: string; readonly recall: number; readonly positiveRate: number } | undefined;
+  readonly current?:
+    { readonly digest: string; readonly recall: number; readonly positiveRate: number; readonly minRecall: number } | undefined;
 }
 
 /** What a shard's process leaves behind for the operator, in /dev/termination-log. */

@@ -141,6 +141,12 @@ const wrong: readonly (readonly [string, string, unknown, readonly RegExp[]])[] 
   ['65 shards', 'spec.jobs.steps.respond.shards', 65, [/spec\.jobs\.steps\.respond\.shards/, /less than or equal to 64/]],
   ['no time at all', 'spec.jobs.startDeadlineSeconds', 0, [/spec\.jobs\.startDeadlineSeconds/, /greater than or equal to 1/]],
   ['Jobs that vanish at once', 'spec.jobs.ttlSecondsAfterFinished', 0, [/ttlSecondsAfterFinished/, /greater than or equal to 60/]],
+  [
+    'a monitoring namespace with a dot',
+    'spec.jobs.networkPolicy.monitoringNamespace',
+    'a.b',
+    [/spec\.jobs\.networkPolicy\.monitoringNamespace/, /must be a namespace name/],
+  ],
   ['a queue with a slash', 'spec.jobs.queueName', 'a/b', [/spec\.jobs\.queueName/, /name of a LocalQueue/]],
   [
     'a schedule for a checkpoint',

@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { routerClient } from '../../src/controllers/router-client.ts';
+import { endless, podServer } from './pod-server.ts';
 
 interface Answer {
   readonly status: number;
@@ -117,4 +118,34 @@ describe("a router's status", () => {
     assert.deepEqual(await client.status('127.0.0.1', new AbortController().signal), { ...body, alarms: [] });
     await client.close();
   });
+});
+
+describe('a router that sends more than the operator reads', () => {
+  const { signal } = new AbortController();
+
+  for (const [what, bytes] of [
+    ['64 MB', 64 * 2 ** 20],
+    ['an answer without an end', Infinity],
+  ] as const) {
+    it(`is hung up on: ${what}`, async () => {
+      for (const ask of ['status', 'probe'] as const) {
+        const pod = await podServer(endless(bytes, '{}'));
+        const client = routerClient({ statusMs: 30_000, probeMs: 30_000 }, { admin: pod.port, router: pod.port });
+        try {
+          if (ask === 'status') assert.equal(await client.status('127.0.0.1', signal), undefined);
+          else
+            assert.equal(
+              await client.probe('127.0.0.1', 'tiny', true, signal),
+              'the probe request failed: the answer is longer than 1024 KiB',
+            );
+          await pod.hungUp;
+          // what the kernel's buffers hold was sent, and not read
+          assert.ok(pod.written() < 32 * 2 ** 20, `${pod.written()} bytes were sent`);
+        } finally {
+          await client.close();
+          pod.close();
+        }
+      }
+    });
+  }
 });

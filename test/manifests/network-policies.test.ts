@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { selectorLabels } from '../../src/api/names.ts';
 import { revisionOf } from '../../src/api/revision.ts';
 import type { KubeObject } from '../../src/manifests/index.ts';
-import { operatorLabels } from '../../src/manifests/index.ts';
+import { jobsNetworkPolicy, operatorLabels } from '../../src/manifests/index.ts';
 import { stored } from '../api/deployments.ts';
+import { storedRouter } from '../api/routers.ts';
 import { options, render, workload } from './rendering.ts';
+import { jobOptions, jobOf, renderRouter } from './router-rendering.ts';
 
 type Labels = Readonly<Record<string, string>>;
 interface Selector {
@@ -138,5 +140,39 @@ describe('the selectors', () => {
     assert.deepEqual(selectorOf('tiny'), selectorLabels('tiny', revision, 'slm'));
     assert.deepEqual(selectorOf(`tiny-${revision}-llm`), selectorLabels('tiny', revision, 'llm'));
     assert.ok(matches({ matchLabels: selectorOf('tiny')! }, slm.template.metadata.labels));
+  });
+});
+
+describe("the network policy of a router's Jobs", () => {
+  const routerWith = (jobs: object) =>
+    storedRouter('tiny', { preset: 'tiny', source: { pipeline: { datasets: [{ preset: 'aime' }] } }, jobs });
+  const watched = routerWith({ networkPolicy: { monitoringNamespace: 'monitoring' } });
+  const step: Pod = {
+    namespace: 'models',
+    labels: jobOf(renderRouter(watched), 'respond').spec.template.metadata.labels,
+  };
+  const prometheus: Pod = { namespace: 'monitoring', labels: { app: 'prometheus' } };
+  const operator: Pod = { namespace: jobOptions.operatorNamespace, labels: operatorLabels };
+  const neighbours: readonly Pod[] = [
+    { namespace: 'models', labels: { app: 'prometheus' } },
+    { namespace: jobOptions.operatorNamespace, labels: { app: 'other' } },
+    step,
+  ];
+  const policiesOfJobs = (jobs: object) => [jobsNetworkPolicy(routerWith(jobs), jobOptions)] as unknown as readonly Policy[];
+  const policies = policiesOfJobs({ networkPolicy: { monitoringNamespace: 'monitoring' } });
+
+  it('lets the operator and the monitoring namespace ask a step, and nobody else', () => {
+    for (const from of [operator, prometheus]) assert.equal(allowed(policies, from, step, 9090), true);
+    for (const from of neighbours) assert.equal(allowed(policies, from, step, 9090), false);
+  });
+
+  it('lets nobody ask its model server', () => {
+    for (const from of [operator, prometheus, ...neighbours]) assert.equal(allowed(policies, from, step, 30_000), false);
+  });
+
+  it('keeps all but the operator from it when no monitoring namespace is named', () => {
+    const silent = policiesOfJobs({});
+    assert.equal(allowed(silent, prometheus, step, 9090), false);
+    assert.equal(allowed(silent, operator, step, 9090), true);
   });
 });

@@ -31,6 +31,7 @@ const qwen: R2RRouterSpecInput = {
   jobs: {
     queueName: 'gpus',
     deadlineSeconds: 86_400,
+    networkPolicy: { monitoringNamespace: 'monitoring' },
     steps: {
       respond: { shards: 4, concurrency: 64 },
       continue: {

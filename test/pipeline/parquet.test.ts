@@ -40,7 +40,7 @@ const anyRow: fc.Arbitrary<Everything> = fc.record({
 
 async function encoded<S extends TableSchema>(schema: S, rows: readonly Row<S>[], metadata?: Record<string, string>): Promise<Buffer> {
   const parts: Uint8Array[] = [];
-  const sink = { write: (bytes: Uint8Array) => Promise.resolve(void parts.push(bytes.slice())) };
+  const sink = { write: (bytes: Uint8Array) => Promise.resolve(void parts.push(Uint8Array.from(bytes))) };
   const writer = new ParquetTableWriter(sink, schema, metadata);
   for (const row of rows) await writer.append(row);
   await writer.finish();

@@ -39,6 +39,11 @@ export function gateDecision(gate: GateSpec, measured: Measured, published: bool
     const found = `${percent(positiveRate)} of the tokens go to the LLM, above ${percent(gate.maxPositiveRate)}`;
     return refuse(routerReasons.positiveRateTooHigh, `gate.maxPositiveRate: ${found}; label more questions, or raise it`);
   }
+  if (gate.betterThanCurrent && comparedWith?.minRecall !== undefined && comparedWith.minRecall !== gate.minRecall) {
+    const found = `the bundle in use was measured at a recall of ${comparedWith.minRecall}, and gate.minRecall is ${gate.minRecall} now`;
+    const fix = `they are compared anew with the next bundle, which another training.seed makes; or set minRecall to ${comparedWith.minRecall} again, or betterThanCurrent to false`;
+    return refuse(routerReasons.comparedAtAnotherRecall, `gate.betterThanCurrent: ${found}; ${fix}`);
+  }
   // A bundle that misses the recall is no measure for one that reaches it.
   if (gate.betterThanCurrent && comparedWith && comparedWith.recall >= gate.minRecall && positiveRate >= comparedWith.positiveRate) {
     const found = `it sends ${percent(positiveRate)} of the tokens to the LLM, the bundle in use ${percent(comparedWith.positiveRate)}`;

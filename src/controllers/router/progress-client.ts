@@ -4,8 +4,12 @@ import { jobContainers, jobPorts } from '../../api/r2rrouter-names.ts';
 import type { RouterStepStatus } from '../../api/r2rrouter-status.ts';
 import type { Live } from '../../kube/index.ts';
 import type { Pod } from '../../kube/resources.ts';
+import { limitedText } from '../limited-body.ts';
 
 export type StepProgress = NonNullable<RouterStepStatus['progress']>;
+
+/** A report is a few hundred bytes. */
+const maxReportBytes = 64 * 1024;
 
 /** What a step's pod says on `GET :9090/progress`, as far as the operator reads it (src/pipeline/progress.ts, and the trainer's). */
 const reportSchema = z.object({
@@ -22,7 +26,7 @@ export type ProgressReport = z.infer<typeof reportSchema>;
 
 /** How the operator asks the pods of Jobs how far they are. */
 export interface ProgressClient {
-  /** Undefined when it does not answer in time, or answers something else. */
+  /** Undefined when it does not answer in time, or answers something else or too much. */
   report(address: string, signal: AbortSignal): Promise<ProgressReport | undefined>;
   close(): Promise<void>;
 }
@@ -37,7 +41,7 @@ export function progressClient(timeoutMs = 2_000, port: number = jobPorts.status
           dispatcher: agent,
           signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
         });
-        const parsed = reportSchema.safeParse(await body.json());
+        const parsed = reportSchema.safeParse(JSON.parse(await limitedText(body, maxReportBytes)));
         return statusCode === 200 && parsed.success ? parsed.data : undefined;
       } catch {
         signal.throwIfAborted();

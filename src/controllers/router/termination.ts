@@ -13,7 +13,7 @@ const bundleResult = z.object({
   /** Test rows. */
   rows: z.int().nonnegative().optional(),
   /** The bundle in use on the same rows, at the recall that the gate asks for. */
-  current: z.object({ digest: z.string().max(64).optional(), recall: share, positiveRate: share }).optional(),
+  current: z.object({ digest: z.string().max(64).optional(), recall: share, positiveRate: share, minRecall: share.optional() }).optional(),
 });
 export type BundleResult = z.infer<typeof bundleResult>;
 

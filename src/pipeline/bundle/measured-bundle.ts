@@ -19,8 +19,10 @@ export interface Measured {
   readonly accuracy?: Accuracy | undefined;
   /** The threshold that int8 needs to reach the recall that was trained for, where the checkpoint's is not enough. */
   readonly threshold?: number | undefined;
-  readonly current?: (Figures & { readonly digest: string }) | undefined;
+  readonly current?: FiguresOfCurrent | undefined;
 }
+
+type FiguresOfCurrent = Figures & { readonly digest: string; readonly minRecall: number };
 
 interface MeasuringContext {
   readonly slmFolder: string;
@@ -95,9 +97,9 @@ function trainerFigures({ result: { threshold, test } }: Trained): Figures {
   return { threshold, recall: test.recall, positiveRate: test.positiveRate };
 }
 
-function figuresOfCurrent(scored: ScoredRows, { bundle, minRecall }: CurrentBundle): Figures & { readonly digest: string } {
+function figuresOfCurrent(scored: ScoredRows, { bundle, minRecall }: CurrentBundle): FiguresOfCurrent {
   const threshold = chooseThreshold(scored, minRecall) ?? bundle.manifest.threshold ?? comparisonThreshold;
-  return { digest: bundle.digest, ...measure(scored, threshold) };
+  return { digest: bundle.digest, minRecall, ...measure(scored, threshold) };
 }
 
 function assertNumbers(network: string, probabilities: Float64Array): void {

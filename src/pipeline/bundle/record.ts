@@ -23,8 +23,8 @@ const recordSchema = z.object({
   measured: z.object({ fp32: figures.optional(), int8: figures.optional(), trainer: figures.optional() }),
   /** How far fp32 is from PyTorch, on so many rows. */
   accuracy: z.object({ rows: z.int(), maxDifference: z.number() }).optional(),
-  /** The bundle in use, on the same rows. */
-  current: figures.extend({ digest: z.string() }).optional(),
+  /** The bundle in use, on the same rows, at the threshold that gives this recall. */
+  current: figures.extend({ digest: z.string(), minRecall: z.number() }).optional(),
 });
 /** That the bundling step is done, and what came of it. */
 export type BundleRecord = Readonly<z.infer<typeof recordSchema>>;
@@ -71,10 +71,20 @@ export async function writeRecord(fileSystem: FileSystem, folder: string, record
 }
 
 /** What a run leaves for the operator: the same whenever the record is. The figures are those of int8, which routers run unless told otherwise. */
-export function bundleMessage({ hash, digest, uri, threshold, rows, measured, accuracy, current }: BundleRecord): TerminationMessage {
+export function bundleMessage({
+  hash,
+  digest,
+  uri,
+  threshold,
+  rows,
+  measured,
+  accuracy,
+  current: inUse,
+}: BundleRecord): TerminationMessage {
   const { int8, trainer } = measured;
   const { recall, positiveRate } = int8 ?? trainer ?? {};
   const counts = accuracy && { checkedRows: accuracy.rows, maxDifferencePerBillion: Math.ceil(accuracy.maxDifference * 1e9) };
+  const current = inUse && { digest: inUse.digest, recall: inUse.recall, positiveRate: inUse.positiveRate, minRecall: inUse.minRecall };
   return {
     ...{ ok: true, step: 'bundle', hash, shard: 0, sealed: true, digest },
     ...(counts && { counts }),
@@ -84,7 +94,7 @@ export function bundleMessage({ hash, digest, uri, threshold, rows, measured, ac
       ...(recall !== undefined && { recall, positiveRate }),
       ...(threshold !== undefined && { threshold }),
       ...(rows !== undefined && { rows }),
-      ...(current && { current: { digest: current.digest, recall: current.recall, positiveRate: current.positiveRate } }),
+      ...(current && { current }),
     },
   };
 }

@@ -1,20 +1,30 @@
 import type { ColumnChunk } from 'hyparquet';
-import type { ByteWriter } from 'hyparquet-writer';
+import { ByteWriter } from 'hyparquet-writer';
 import { writePageHeader } from 'hyparquet-writer/src/datapage.js';
 import { snappyCompress } from 'hyparquet-writer/src/snappy.js';
 import type { Column } from './column.ts';
 import { GrowingBytes } from './growing-bytes.ts';
 
+/** A column of a row group: its bytes in their order, and what the file's end says of it. */
+export interface ColumnPage {
+  readonly pieces: readonly Uint8Array[];
+  readonly chunk: ColumnChunk;
+  /** Gives back what was only made for the pieces, once they are written. */
+  release(): void;
+}
+
 /**
- * Writes a column of a row group as one page of plain values. The library's own encoder takes lists value by value, with two levels beside each:
- * at 15 MB/s a label set would wait for it, and its room is many times the data's. Here a vector is copied as it is.
+ * A column of a row group as one page of plain values. The library's own encoder takes lists value by value, with two levels beside each:
+ * at 15 MB/s a label set would wait for it, and its room is many times the data's. Here a vector is written as it is.
+ *
+ * @param offset in the file
  */
-export function writeColumnChunk(writer: ByteWriter, column: Column, rows: number): ColumnChunk {
-  const offset = writer.offset;
+export function columnPage(offset: number, column: Column, rows: number): ColumnPage {
+  const header = new ByteWriter();
   const { levels, repetitionBytes, definitionBytes, count, nulls } = column.isList ? listLevels(column.lengths) : noLevels(rows);
   const plain = column.type === 'bool' ? packedBits(column.values.bytes) : column.values.bytes;
   const body = column.isCompressed ? snappyCompress(plain) : plain;
-  writePageHeader(writer, {
+  writePageHeader(header, {
     type: 'DATA_PAGE_V2',
     uncompressed_page_size: levels.length + plain.byteLength,
     compressed_page_size: levels.length + body.byteLength,
@@ -28,10 +38,8 @@ export function writeColumnChunk(writer: ByteWriter, column: Column, rows: numbe
       is_compressed: column.isCompressed,
     },
   });
-  const headerBytes = writer.offset - offset;
-  writer.appendBytes(levels.bytes);
-  writer.appendBytes(body);
-  return {
+  const pieces = [header.getBytes(), levels.bytes, body];
+  const chunk: ColumnChunk = {
     file_offset: BigInt(offset),
     meta_data: {
       type: column.physicalType,
@@ -39,11 +47,24 @@ export function writeColumnChunk(writer: ByteWriter, column: Column, rows: numbe
       path_in_schema: column.isList ? [column.name, 'list', 'element'] : [column.name],
       codec: column.isCompressed ? 'SNAPPY' : 'UNCOMPRESSED',
       num_values: BigInt(count),
-      total_compressed_size: BigInt(writer.offset - offset),
-      total_uncompressed_size: BigInt(headerBytes + levels.length + plain.byteLength),
+      total_compressed_size: BigInt(header.offset + levels.length + body.byteLength),
+      total_uncompressed_size: BigInt(header.offset + levels.length + plain.byteLength),
       data_page_offset: BigInt(offset),
     },
   };
+  return {
+    pieces,
+    chunk,
+    release() {
+      levels.release();
+      for (const made of [plain, body]) if (made.buffer !== column.values.bytes.buffer) giveBack(made);
+    },
+  };
+}
+
+/** Without waiting for the garbage collector. @param bytes nobody else's */
+function giveBack({ buffer }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
 }
 
 interface Levels {

@@ -42,6 +42,12 @@ export class Column {
     this.lengths = [];
   }
 
+  /** Gives its room back; nothing is appended any more. */
+  release(): void {
+    this.lengths = [];
+    this.values.release();
+  }
+
   #appendBytes(value: unknown, length: number): void {
     if (!(value instanceof Uint8Array)) throw new Error(`bytes were expected, got ${typeof value}`);
     if (value.byteLength !== length) throw new Error(`${length} bytes were expected, got ${value.byteLength}`);

@@ -1,7 +1,11 @@
-/** Bytes that are appended to; numbers are little-endian. Emptied, it keeps its room. */
+/**
+ * Bytes that are appended to; numbers are little-endian. Emptied, it keeps its room; what it has outgrown is given back at once, since the
+ * garbage collector lets many megabytes of buffers gather before it looks at them.
+ */
 export class GrowingBytes {
-  #buffer = Buffer.alloc(0);
-  #view = new DataView(this.#buffer.buffer, this.#buffer.byteOffset, 0);
+  #room = new ArrayBuffer(0);
+  #buffer = Buffer.from(this.#room);
+  #view = new DataView(this.#room);
   #length = 0;
 
   get length(): number {
@@ -15,6 +19,12 @@ export class GrowingBytes {
 
   clear(): void {
     this.#length = 0;
+  }
+
+  /** Gives its room back: views of it are empty from now on. */
+  release(): void {
+    this.#length = 0;
+    this.#resize(0);
   }
 
   uint8(value: number): void {
@@ -67,12 +77,14 @@ export class GrowingBytes {
   #grow(by: number): number {
     const at = this.#length;
     this.#length += by;
-    if (this.#length > this.#buffer.byteLength) {
-      const larger = Buffer.alloc(Math.max(1024, this.#length, 2 * this.#buffer.byteLength));
-      larger.set(this.#buffer.subarray(0, at));
-      this.#buffer = larger;
-      this.#view = new DataView(larger.buffer, larger.byteOffset, larger.byteLength);
-    }
+    const room = this.#room.byteLength;
+    if (this.#length > room) this.#resize(Math.max(1024, this.#length, 2 * room));
     return at;
+  }
+
+  #resize(bytes: number): void {
+    this.#room = this.#room.transfer(bytes);
+    this.#buffer = Buffer.from(this.#room);
+    this.#view = new DataView(this.#room);
   }
 }

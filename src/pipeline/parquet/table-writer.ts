@@ -1,19 +1,20 @@
+import type { ColumnChunk } from 'hyparquet';
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
 import type { Row, TableSchema } from '../table.ts';
 import { Column } from './column.ts';
-import { writeColumnChunk } from './column-chunk.ts';
+import { columnPage } from './column-chunk.ts';
 import { parquetSchemaOf } from './schema.ts';
 
 /** Plain bytes after which a row group ends. By the data alone: the same rows give the same file. */
 const groupBytes = 8 * 2 ** 20;
 const groupRows = 65_536;
 
-/** Where a file's bytes go. */
+/** Where a file's bytes go. They are its own only until the promise resolves. */
 export interface ByteSink {
   write(bytes: Uint8Array): Promise<void>;
 }
 
-/** Writes a table row by row; in memory there is never more than a row group. */
+/** Writes a table row by row; in memory there is never more than a row group, and beside it a column of it as it is written. */
 export class ParquetTableWriter<S extends TableSchema> {
   readonly #sink: ByteSink;
   readonly #columns: readonly Column[];
@@ -54,21 +55,32 @@ export class ParquetTableWriter<S extends TableSchema> {
   /** Writes what is left, and the file's end. */
   async finish(): Promise<void> {
     await this.#writeGroup();
+    for (const column of this.#columns) column.release();
     await this.#file.finish();
     await this.#flush();
   }
 
   async #writeGroup(): Promise<void> {
     if (this.#groupRows === 0) return;
+    // what begins the file goes ahead of its first group
+    await this.#flush();
     const start = this.#bytes.offset;
-    const columns = this.#columns.map((column) => writeColumnChunk(this.#bytes, column, this.#groupRows));
-    for (const column of this.#columns) column.clear();
+    const columns: ColumnChunk[] = [];
+    for (const column of this.#columns) {
+      const { pieces, chunk, release } = columnPage(this.#bytes.offset, column, this.#groupRows);
+      for (const piece of pieces) {
+        await this.#sink.write(piece);
+        this.#bytes.offset += piece.byteLength;
+      }
+      release();
+      column.clear();
+      columns.push(chunk);
+    }
     const num_rows = BigInt(this.#groupRows);
     const total_byte_size = columns.reduce((sum, { meta_data }) => sum + (meta_data?.total_uncompressed_size ?? 0n), 0n);
     this.#file.row_groups.push({ columns, num_rows, total_byte_size, total_compressed_size: BigInt(this.#bytes.offset - start) });
     this.#file.num_rows += num_rows;
     this.#groupRows = 0;
-    await this.#flush();
   }
 
   async #flush(): Promise<void> {

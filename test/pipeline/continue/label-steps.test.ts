@@ -198,6 +198,33 @@ describe('respond, continue and verify', function () {
       sameAsWhole(copy, step);
     });
 
+  // upstream appends to the file that is there, and finds its place in it by texts of which empty ones have become NaN
+  it('verify: resumed, it has each comparison once, and asks about no "nan" where a context is empty', async () => {
+    const copy = workspaceBefore('verify', 'resumed-verify');
+    const stop = new AbortController();
+    const prompts: string[] = [];
+    const { tokenizer } = engines.verifier;
+    const listening = behind(engines.verifier, ({ ids }) => {
+      prompts.push(tokenizer.decode([...ids]));
+      if (prompts.length === 3) stop.abort(new Error('told to'));
+      return Promise.resolve();
+    });
+    const asked = { ...engines, verifier: listening };
+    const tuning = { ...defaultTuning, concurrency: 1 };
+    const stopped = runTinyStep('verify', params.verify, done, tinyContext(copy, asked, { tuning, signal: stop.signal }));
+    await assert.rejects(stopped, { code: 'PIPELINE_STOPPED' });
+    const manifest = await runTinyStep('verify', params.verify, done, tinyContext(copy, asked, { tuning }));
+    const keys = (rows: readonly { readonly data_id: number; readonly token_id: number }[]) =>
+      rows.map(({ data_id: question, token_id: at }) => `${question}/${at}`);
+    const compared = await rowsOf(copy, done.continue!, 'continuations', continuationsTable);
+    const judged = keys(await rowsOf(copy, manifest, 'verdicts', verdictsTable));
+    assert.deepEqual(judged, keys(compared));
+    assert.equal(new Set(judged).size, judged.length);
+    assert.ok(compared.some(({ common_context: context }) => context === ''));
+    assert.ok(prompts.length >= judged.length);
+    for (const prompt of prompts) assert.doesNotMatch(prompt, /\bnan\b/i);
+  });
+
   it('killed at random instants, they leave the same bytes', async () => {
     const copy = join(folder, 'killed');
     const urls = Object.fromEntries(Object.entries(engines).map(([role, { url }]) => [role, url]));
