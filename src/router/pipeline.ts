@@ -244,6 +244,7 @@ export class Pipeline {
         observer.step?.('draft', started, performance.now(), drafted.length);
         this.#report(() => {
           if (epoch === this.#epoch) this.#extend(drafted);
+          else drafted[0]?.release?.();
         });
       },
       (error: unknown) =>
@@ -283,6 +284,7 @@ export class Pipeline {
     scorer.score(scorable, signal).then(
       (signals) => {
         observer.step?.('score', started, performance.now(), count);
+        drafted[0]?.release?.();
         this.#report(() => {
           for (const [index, row] of rows.entries()) row.signals = signals[index];
         });

@@ -36,6 +36,9 @@ function decode(call: number, bytes: Uint8Array<ArrayBuffer>, expected: Expected
     // anything else is a defect or no memory: the thread ends, and the other side tells its callers
     if (!(error instanceof EngineError)) throw error;
     send({ call, code: error.code, detail: error.message.slice(`${url}: `.length) });
+  } finally {
+    // the text, which is the largest of all that a call leaves behind; a buffer that moves into one of no length is freed at once
+    bytes.buffer.transfer(0);
   }
 }
 

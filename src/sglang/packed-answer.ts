@@ -13,11 +13,15 @@ export interface PackedAnswer {
 
 /** The answer by tokens, whose arrays are views of the packed ones. */
 export function unpackAnswer({ ids, finish, cachedTokens, top, hidden }: PackedAnswer): GenerateAnswer {
+  const release = (): void => {
+    // a buffer that moves into one of no length is freed at once
+    if (hidden?.values.buffer.detached === false) hidden.values.buffer.transfer(0);
+  };
   return {
     tokens: Array.from(ids, (id, index) => ({
       id,
       ...(top && { top: { ids: row(top.ids, index, top.count), logprobs: row(top.logprobs, index, top.count) } }),
-      ...(hidden && { hidden: row(hidden.values, index, hidden.width) }),
+      ...(hidden && { hidden: row(hidden.values, index, hidden.width), release }),
     })),
     finish,
     cachedTokens,

@@ -40,13 +40,31 @@ describe('the decoder of answers', function () {
       const rid = (response.body as { meta_info: { id: string } }).meta_info.id;
       const expected = expectedAnswer({ ...(request.body as GenerateBody), rid });
       const [here, there] = await Promise.all(
-        [inline, threaded].map((decoder) =>
-          decoder.decode(bytesOf(response.body), expected, url).then(({ packed }) => unpackAnswer(packed)),
-        ),
+        [inline, threaded].map((decoder) => decoder.decode(bytesOf(response.body), expected, url).then(({ packed }) => packed)),
       );
       assert.deepEqual(there, here);
     });
   }
+
+  it('gives back the states of an answer, and nothing else of it, when told to', async () => {
+    const { answer, expected } = answerOf(3, 8);
+    const { packed } = await threaded.decode(bytesOf(answer), expected, url);
+    const { tokens } = unpackAnswer(packed);
+    assert.deepEqual(
+      tokens.map(({ hidden }) => hidden?.length),
+      [8, 8, 8],
+    );
+    tokens[1]?.release?.();
+    tokens[2]?.release?.();
+    assert.deepEqual(
+      tokens.map(({ hidden, top }) => [hidden?.length, top?.ids.length, top?.logprobs.length]),
+      [
+        [0, 100, 100],
+        [0, 100, 100],
+        [0, 100, 100],
+      ],
+    );
+  });
 
   it('refuses the same in a thread as in place', async () => {
     const { answer, expected } = answerOf(2, 8);

@@ -47,9 +47,13 @@ export abstract class LayerBuilder {
     return { normed: this.norm(sum, norm), sum };
   }
 
-  /** GELU, by the error function, of the sum. */
+  /**
+   * GELU, by the error function, of the sum. The bias is a matrix of one row, which keeps the runtime from making one operator of both: that
+   * takes half as long again as the two, over many rows.
+   */
   biasedGelu(value: string, bias: Float32Array): string {
-    return this.graph.node('BiasGelu', [value, this.vector(bias)], {}, fused);
+    const sum = this.graph.node('Add', [value, this.store('float32', bias, [1, bias.length])]);
+    return this.graph.node('Gelu', [sum], {}, fused);
   }
 
   vector(values: Float32Array): string {
