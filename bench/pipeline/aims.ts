@@ -8,7 +8,7 @@ const constructMemoryGrowth = 1.25;
 
 /** What was not reached, each in a sentence. */
 export function aims(results: PipelineResults): readonly string[] {
-  const { r2r, llm, recall, seconds, curves, peakMiBByQuestions } = results;
+  const { r2r, slm, llm, recall, seconds, curves, peakMiBByQuestions } = results;
   const all = seconds.labelling + seconds.training;
   const missed: string[] = [];
   const expect = (reached: boolean, text: string): void => {
@@ -21,12 +21,11 @@ export function aims(results: PipelineResults): readonly string[] {
   expect(r2r.llmShare <= aim.llmShare, `the LLM supplies ${percent(r2r.llmShare)} of the tokens, more than ${percent(aim.llmShare)}`);
   expect(recall >= aim.recall, `recall ${percent(recall)} is below ${percent(aim.recall)}`);
   expect(all <= aim.seconds, `labelling and training took ${all.toFixed(0)} s, more than ${aim.seconds} s`);
-  const shares = commonShares(curves.neural, curves.entropy);
-  const [neural, entropy] = [curves.neural, curves.entropy].map((curve) => mean(shares.map((share) => accuracyAt(share, curve))));
-  expect(
-    (neural ?? 0) > (entropy ?? 0),
-    `the router's curve (${percent(neural ?? 0)} on average) is not above entropy's (${percent(entropy ?? 0)})`,
-  );
+  for (const { share, network, rule } of comparison(slm.accuracy, curves))
+    expect(
+      network >= rule - 1e-9,
+      `at ${percent(share)} LLM tokens the network's curve (${percent(network)} right) is below entropy's (${percent(rule)})`,
+    );
   for (const step of stepNames) {
     const sizes = Object.entries(peakMiBByQuestions[step]).sort(([a], [b]) => Number(a) - Number(b));
     const [before, last] = sizes.slice(-2).map(([, size]) => size);
@@ -46,10 +45,14 @@ export function accuracyAt(share: number, curve: readonly CurvePoint[]): number 
   return before.accuracy + ((share - before.llmShare) / (after.llmShare - before.llmShare)) * (after.accuracy - before.accuracy);
 }
 
-/** Where both curves have something to say: from the share at which the later one begins, up to what may be spent at all. */
-function commonShares(...curves: readonly (readonly CurvePoint[])[]): readonly number[] {
-  const from = Math.max(...curves.map((curve) => Math.min(...curve.map(({ llmShare }) => llmShare))));
-  return Array.from({ length: 100 }, (_, index) => from + ((aim.llmShare - from) * index) / 99);
+/**
+ * Both curves, from the SLM alone on, at each point of either, and at the share from which on the network's has to lie above: as they are straight
+ * in between, one that is at least as high in all of these is so everywhere, up to what may be spent at all.
+ */
+function comparison(slmAccuracy: number, { neural, entropy }: PipelineResults['curves']) {
+  const alone: CurvePoint = { threshold: Infinity, accuracy: slmAccuracy, llmShare: 0 };
+  const shares = [...neural, ...entropy].map(({ llmShare }) => llmShare).filter((share) => share > 0 && share <= aim.llmShare);
+  return [...new Set([...shares, aim.leadsFrom])]
+    .sort((a, b) => a - b)
+    .map((share) => ({ share, network: accuracyAt(share, [alone, ...neural]), rule: accuracyAt(share, [alone, ...entropy]) }));
 }
-
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
