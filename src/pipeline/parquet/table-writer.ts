@@ -67,14 +67,14 @@ export class ParquetTableWriter<S extends TableSchema> {
     const start = this.#bytes.offset;
     const columns: ColumnChunk[] = [];
     for (const column of this.#columns) {
-      const { pieces, chunk, release } = columnPage(this.#bytes.offset, column, this.#groupRows);
-      for (const piece of pieces) {
+      const page = columnPage(this.#bytes.offset, column, this.#groupRows);
+      for (const piece of page.pieces) {
         await this.#sink.write(piece);
         this.#bytes.offset += piece.byteLength;
       }
-      release();
+      page.release();
       column.clear();
-      columns.push(chunk);
+      columns.push(page.chunk);
     }
     const num_rows = BigInt(this.#groupRows);
     const total_byte_size = columns.reduce((sum, { meta_data }) => sum + (meta_data?.total_uncompressed_size ?? 0n), 0n);
