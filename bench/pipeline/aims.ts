@@ -52,7 +52,7 @@ export function accuracyAt(share: number, curve: readonly CurvePoint[]): number 
 function comparison(slmAccuracy: number, { neural, entropy }: PipelineResults['curves']) {
   const alone: CurvePoint = { threshold: Infinity, accuracy: slmAccuracy, llmShare: 0 };
   const shares = [...neural, ...entropy].map(({ llmShare }) => llmShare).filter((share) => share > 0 && share <= aim.llmShare);
-  return [...new Set([...shares, aim.leadsFrom])]
+  return [...new Set(shares)]
     .sort((a, b) => a - b)
     .map((share) => ({ share, network: accuracyAt(share, [alone, ...neural]), rule: accuracyAt(share, [alone, ...entropy]) }));
 }

@@ -75,7 +75,7 @@ export async function amend(access: Access, live: Live, patch: object, signal: A
   try {
     await access.client.patch(informerOf(access.caches, live).type, { namespace, name }, patch, { signal });
   } catch (error) {
-    throw refusal(error, { apiVersion: live.apiVersion ?? '', kind: live.kind ?? '', metadata: { name } });
+    throw refusal(error, { apiVersion: live.apiVersion, kind: live.kind, metadata: { name } });
   }
 }
 
