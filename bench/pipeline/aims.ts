@@ -46,8 +46,8 @@ export function accuracyAt(share: number, curve: readonly CurvePoint[]): number 
 }
 
 /**
- * Both curves, from the SLM alone on, at each point of either, and at the share from which on the network's has to lie above: as they are straight
- * in between, one that is at least as high in all of these is so everywhere, up to what may be spent at all.
+ * Both curves, from the SLM alone on, at each point of either: as they are straight in between, one that is at least as high in all of these is so
+ * everywhere, up to what may be spent at all.
  */
 function comparison(slmAccuracy: number, { neural, entropy }: PipelineResults['curves']) {
   const alone: CurvePoint = { threshold: Infinity, accuracy: slmAccuracy, llmShare: 0 };
