@@ -3,10 +3,10 @@ import { z } from 'zod';
 import { canonicalJson } from '../../api/canonical-json.ts';
 import type { JobName } from '../../api/r2rrouter-jobs.ts';
 import { stepFolderName, stepHash, type StepSpec } from '../../api/step-identity.ts';
-import { PipelineError } from '../errors.ts';
 import type { TerminationMessage } from '../outcome.ts';
 import { temporaryEnding, writeWhole } from '../workspace/atomic-file.ts';
 import { onDisk, type FileSystem } from '../workspace/file-system.ts';
+import { readStepFile, writeStepFile } from '../workspace/step-file.ts';
 
 const figures = z.object({ threshold: z.number(), recall: z.number(), positiveRate: z.number() });
 
@@ -36,20 +36,14 @@ export function bundleFolder(workspace: string, spec: StepSpec<JobName>): string
 /** Makes the step's folder, and removes what killed processes left in it. @throws PipelineError `PIPELINE_SPEC` when it is another step's */
 export async function openBundleFolder(fileSystem: FileSystem, workspace: string, spec: StepSpec<JobName>): Promise<string> {
   const folder = bundleFolder(workspace, spec);
-  const specPath = join(folder, 'step.json');
-  const text = `${canonicalJson(spec)}\n`;
-  const found = await onDisk(specPath, () => fileSystem.read(specPath));
-  if (found && found.toString('utf8') !== text) {
-    const fix = 'remove this folder, which this program did not write';
-    throw new PipelineError('PIPELINE_SPEC', 'its step.json describes another step', fix, { file: specPath });
-  }
+  const found = await readStepFile(fileSystem, folder, spec);
   await onDisk(folder, async () => {
     await fileSystem.makeFolder(folder);
     for (const name of await fileSystem.list(folder)) if (name.endsWith(temporaryEnding)) await fileSystem.remove(join(folder, name));
     // the name of a new folder must last as what is put into it does
     if (!found) await fileSystem.syncFolder(workspace);
   });
-  if (!found) await writeWhole(fileSystem, specPath, text);
+  if (!found) await writeStepFile(fileSystem, folder, spec);
   return folder;
 }
 

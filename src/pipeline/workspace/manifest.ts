@@ -111,11 +111,6 @@ export function manifestText(manifest: StepManifest): string {
   return `${canonicalJson(manifest)}\n`;
 }
 
-/** Undefined when it is none. */
-export function parseStepSpec(bytes: Buffer | undefined): StepSpec | undefined {
-  return parse(stepSpecSchema, bytes);
-}
-
 function parse<T>(schema: z.ZodType<T>, bytes: Buffer | undefined): T | undefined {
   if (!bytes) return undefined;
   try {

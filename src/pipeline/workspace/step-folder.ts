@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { canonicalJson } from '../../api/canonical-json.ts';
-import { PipelineError } from '../errors.ts';
-import { identityText, stepFolderName, stepHash, type StepSpec } from '../step-identity.ts';
+import { stepFolderName, stepHash, type StepSpec } from '../step-identity.ts';
 import type { Counts, PartPlan, Shard } from '../step.ts';
 import { temporaryEnding, writeWhole } from './atomic-file.ts';
 import { onDisk, type FileSystem } from './file-system.ts';
@@ -11,12 +10,12 @@ import {
   manifestText,
   parseManifest,
   parsePartRecord,
-  parseStepSpec,
   type PartFile,
   type PartRecord,
   type StepManifest,
 } from './manifest.ts';
 import { PartFiles } from './part-files.ts';
+import { readStepFile, writeStepFile } from './step-file.ts';
 
 const readsAtATime = 64;
 const folders = { data: 'data', parts: 'parts', journals: 'journals' } as const;
@@ -42,16 +41,7 @@ export class StepFolder {
   static async open(fileSystem: FileSystem, workspace: string, spec: StepSpec): Promise<StepFolder> {
     const hash = stepHash(spec);
     const path = join(workspace, stepFolderName(spec.step, hash));
-    const specPath = join(path, 'step.json');
-    const bytes = await onDisk(specPath, () => fileSystem.read(specPath));
-    const found = parseStepSpec(bytes);
-    if (bytes && (!found || identityText(found) !== identityText(spec))) {
-      const problem = 'its step.json describes another step';
-      throw new PipelineError('PIPELINE_SPEC', problem, 'remove this folder, which this program did not write', {
-        step: spec.step,
-        file: specPath,
-      });
-    }
+    const found = await readStepFile(fileSystem, path, spec);
     for (const name of Object.values(folders))
       await onDisk(path, async () => {
         // what is there is left alone: making it could make a folder anew that a cleaning is about to put back
@@ -60,7 +50,7 @@ export class StepFolder {
     if (!found) {
       // the name of a new folder must last as what is put into it does
       await onDisk(path, () => fileSystem.syncFolder(workspace));
-      await writeWhole(fileSystem, specPath, `${canonicalJson(spec)}\n`);
+      await writeStepFile(fileSystem, path, spec);
     }
     // Inputs of the same data may lie elsewhere by now; the manifest says what step.json does, whoever writes it.
     return new StepFolder(fileSystem, path, found ?? spec, hash);

@@ -1,13 +1,14 @@
 /** What the bundling step says when a server is away, and that its record depends on nothing else. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fetchArtifact } from '../../../src/model/fetch/index.ts';
 import { BundleStore, FolderBlobs, S3Blobs } from '../../../src/model/store/index.ts';
 import { runBundle, type BundleContext } from '../../../src/pipeline/bundle/bundle-step.ts';
 import { currentBundle } from '../../../src/pipeline/bundle/current-bundle.ts';
-import { bundleMessage } from '../../../src/pipeline/bundle/record.ts';
+import { bundleMessage, openBundleFolder } from '../../../src/pipeline/bundle/record.ts';
 import { PipelineError, type PipelineErrorCode } from '../../../src/pipeline/errors.ts';
+import { diskFileSystem } from '../../../src/pipeline/workspace/file-system.ts';
 import { Progress } from '../../../src/pipeline/progress.ts';
 import { models } from '../continue/tiny-run.ts';
 import { temporaryFolder } from '../files.ts';
@@ -94,6 +95,15 @@ describe('the bundling step', function () {
         runBundle(wrong, context),
         (error) => error instanceof PipelineError && error.code === 'PIPELINE_SPEC' && message.test(error.message),
       );
+  });
+
+  it('is the same step when an input of the same data lies in another folder by now, and no other one', async () => {
+    const workspace = join(folder, 'inputs');
+    const of = (hash: string, digest = 'd') => bundleSpec({ train: { hash, digest } });
+    const first = await openBundleFolder(diskFileSystem, workspace, of('a'));
+    assert.equal(await openBundleFolder(diskFileSystem, workspace, of('b')), first);
+    writeFileSync(join(first, 'step.json'), JSON.stringify(of('a', 'e')));
+    await assert.rejects(openBundleFolder(diskFileSystem, workspace, of('a')), { code: 'PIPELINE_SPEC' });
   });
 
   it('is known by the same words wherever it runs', async () => {
