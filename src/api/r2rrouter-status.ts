@@ -41,8 +41,6 @@ export const routerReasons = {
   rolledOut: 'RolledOut',
   /** A deployment went back to the bundle before; the others keep theirs. */
   rolledBack: 'RolledBack',
-  /** The API server refuses a Job or what it needs. */
-  applyFailed: 'ApplyFailed',
   specInvalid: 'SpecInvalid',
   noProblem: 'NoProblem',
 } as const;

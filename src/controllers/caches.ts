@@ -6,6 +6,8 @@ import {
   configMaps,
   controllerRevisions,
   deployments,
+  keyOf,
+  keyString,
   networkPolicies,
   pods,
   roleBindings,
@@ -15,7 +17,7 @@ import {
 } from '../kube/index.ts';
 import type { Informer, KubeObject, Live, Manager, ObjectKey, ResourceType } from '../kube/index.ts';
 import type { ControllerRevision, Deployment, Pod, Service } from '../kube/resources.ts';
-import { followedKey, followedRouter } from './router-reference.ts';
+import { followedRouter } from './router-reference.ts';
 import { r2rDeployments, r2rRouters } from './resource-types.ts';
 
 /** Local copies of everything a reconcile reads: R2RDeployments and R2RRouters, and of the other kinds only what this operator manages. */
@@ -65,9 +67,9 @@ export function podsOfInstance(
 }
 
 /** The keys of the deployments that follow an R2RRouter. */
-export function followersOf(caches: Caches, { metadata }: Live): ObjectKey[] {
-  const followers = caches.r2r.byIndex('router', followedKey(metadata.namespace, metadata.name));
-  return followers.map(({ metadata: { namespace, name } }) => ({ namespace, name }));
+export function followersOf(caches: Caches, router: Live): ObjectKey[] {
+  const followers = caches.r2r.byIndex('router', keyString(keyOf(router)));
+  return followers.map(keyOf);
 }
 
 /** The key of a pod's R2RDeployment; none for a pod of a Job. */
@@ -83,6 +85,16 @@ function isOfDeployment({ metadata }: Live): boolean {
 
 export function kindKey({ group: kindGroup, version: kindVersion, kind: kindName }: ResourceType): string {
   return `${kindGroup === '' ? kindVersion : `${kindGroup}/${kindVersion}`}/${kindName}`;
+}
+
+/** The informer of a kind of child. */
+export function informerOf(
+  { children }: Caches,
+  { apiVersion, kind }: { readonly apiVersion: string; readonly kind: string },
+): Informer<KubeObject> {
+  const informer = children.get(`${apiVersion}/${kind}`);
+  if (!informer) throw new TypeError(`no cache for ${apiVersion} ${kind}`);
+  return informer;
 }
 
 /** The cached children of one R2RDeployment, of every kind. */

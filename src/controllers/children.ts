@@ -1,26 +1,10 @@
-import { reasons } from '../api/conditions.ts';
 import { labelKeys } from '../api/names.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
-import { ApiError, controllerOf, ensureApplied, messageOf } from '../kube/index.ts';
+import { ensureApplied } from '../kube/index.ts';
 import type { KubeClient, Live, Manifest, ResourceType } from '../kube/index.ts';
-import { childrenOf } from './caches.ts';
+import { childrenOf, informerOf } from './caches.ts';
 import type { Caches } from './caches.ts';
-import type { Problem } from './pod-problem.ts';
-
-/** The API server refuses a child for good: retrying cannot help before the spec or the cluster changes. */
-export class ChildRefusedError extends Error {
-  readonly code = 'R2R_CHILD_REFUSED';
-  readonly problem: Problem;
-  constructor(problem: Problem, options?: ErrorOptions) {
-    super(problem.message, options);
-    this.problem = problem;
-  }
-}
-
-/** A child of a deleted namesake is still being garbage-collected. */
-export class ChildInTheWayError extends Error {
-  readonly code = 'R2R_CHILD_IN_THE_WAY';
-}
+import { assertControlled, refusalOf, renaming } from './refusals.ts';
 
 export interface AppliedChild {
   readonly object: Live;
@@ -38,21 +22,16 @@ export async function applyChild(
   desired: Manifest,
   signal: AbortSignal,
 ): Promise<AppliedChild> {
-  const informer = caches.children.get(`${desired.apiVersion}/${desired.kind}`);
-  if (!informer) throw new TypeError(`no cache for ${desired.apiVersion} ${desired.kind}`);
+  const informer = informerOf(caches, desired);
   const key = { namespace: owner.metadata.namespace, name: desired.metadata.name };
   const cached = informer.get(key);
   // the one name without a revision in it may be taken by somebody else's object, which carries no label of ours and so is not in the cache
   const live = cached ?? (key.name === owner.metadata.name ? await client.find(informer.type, key, { signal }) : undefined);
-  if (live) assertOurs(owner, informer.type, live);
+  if (live) assertControlled(owner, informer.type.kind, live, renaming(owner));
   try {
     return await ensureApplied(client, informer.type, desired, live, { signal });
   } catch (error) {
-    if (!(error instanceof ApiError) || !isFinal(error)) throw error;
-    throw new ChildRefusedError(
-      { reason: reasons.applyFailed, message: `${desired.kind} ${key.name}: ${messageOf(error)}` },
-      { cause: error },
-    );
+    throw refusalOf(error, desired.kind, key.name);
   }
 }
 
@@ -73,23 +52,4 @@ export async function retireRevision(
     await client.delete(type, { namespace, name }, { uid, signal });
   }
   return doomed.length;
-}
-
-function assertOurs(owner: Live<R2RDeployment>, type: ResourceType, live: Live): void {
-  const controller = controllerOf(live);
-  if (controller?.uid === owner.metadata.uid) return;
-  const name = `${type.kind} ${live.metadata.name}`;
-  if (controller?.kind === owner.kind && controller.name === owner.metadata.name) {
-    throw new ChildInTheWayError(`${name} belongs to a deleted ${owner.kind} of the same name and is still being removed`);
-  }
-  throw new ChildRefusedError({
-    reason: reasons.nameTaken,
-    message: `${name} exists and is not managed by this ${owner.kind}; delete or rename it, or give the ${owner.kind} another name`,
-  });
-}
-
-/** Refusals that only a change of the spec or of the cluster's rules can mend. Conflicts and time-outs pass. */
-function isFinal({ status, message }: ApiError): boolean {
-  // server-side apply answers a field of the wrong type with 500
-  return status === 400 || status === 403 || status === 422 || (status === 500 && message.includes('typed patch object'));
 }

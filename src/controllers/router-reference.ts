@@ -6,6 +6,7 @@ import type { R2RRouter } from '../api/r2rrouter.ts';
 import type { RouterOffer } from '../api/router-offer.ts';
 import type { RouterSpec } from '../api/router-spec.ts';
 import { defaultStrategy, neuralStrategies, strategyTraits } from '../api/strategies.ts';
+import { keyString } from '../kube/index.ts';
 import { bundleStoreUri, workspaceClaim } from '../manifests/index.ts';
 import type { Problem } from './pod-problem.ts';
 
@@ -13,14 +14,10 @@ import type { Problem } from './pod-problem.ts';
 export type Resolution<T extends R2RDeployment> =
   { readonly deployment: T; readonly awaitedBundle?: Problem; readonly problem?: undefined } | { readonly problem: Problem };
 
-/** Key by which deployments are found that follow an R2RRouter; undefined for those that follow none. */
-export function followedRouter({ metadata, spec }: R2RDeployment): string | undefined {
+/** Key of the R2RRouter that a deployment follows; undefined for one that follows none. */
+export function followedRouter({ metadata: { namespace }, spec }: R2RDeployment): string | undefined {
   const name = spec.router.checkpoint?.routerRef?.name;
-  return name === undefined ? undefined : followedKey(metadata.namespace, name);
-}
-
-export function followedKey(namespace: string | undefined, router: string): string {
-  return `${namespace ?? ''}/${router}`;
+  return name === undefined ? undefined : keyString({ namespace, name });
 }
 
 /** What a followed R2RRouter says that deployments depend on; the rest of its status changes all the time. */

@@ -1,13 +1,15 @@
 import { Gauge } from 'prom-client';
 import type { Registry } from 'prom-client';
 import { phases } from '../../api/r2rrouter-status.ts';
-import { Controller, anyChange, beyondStatus } from '../../kube/index.ts';
+import { Controller, anyChange, apiVersionOf, beyondStatus, networkPolicies, parseKey } from '../../kube/index.ts';
 import type { EventRecorder, KubeClient, KubeMetrics, Live, Logger, Manager, ObjectKey } from '../../kube/index.ts';
 import type { R2RDeployment } from '../../api/r2rdeployment.ts';
 import type { RouterJobOptions } from '../../manifests/index.ts';
 import { r2rRouters } from '../resource-types.ts';
+import { followedRouter } from '../router-reference.ts';
+import { informerOf } from '../caches.ts';
 import type { Caches } from '../caches.ts';
-import { informerOf, makeRouterCaches, routerOfPod } from './caches.ts';
+import { makeRouterCaches, routerOfPod } from './caches.ts';
 import type { ProgressClient } from './progress-client.ts';
 import { R2RRouterReconciler } from './reconciler.ts';
 
@@ -54,15 +56,15 @@ export function addR2RRouterController(manager: Manager, options: R2RRouterContr
     .watch(caches.routers, beyondStatus)
     .owns(caches.jobs, r2rRouters, anyChange)
     .owns(caches.claims, r2rRouters, anyChange)
-    .owns(informerOf(caches, { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy' }), r2rRouters, anyChange)
+    .owns(informerOf(caches, { apiVersion: apiVersionOf(networkPolicies), kind: networkPolicies.kind }), r2rRouters, anyChange)
     .follow(caches.pods, routerOfPod, anyChange)
-    .follow(caches.r2r, followedRouter, anyChange);
+    .follow(caches.r2r, routerOf, anyChange);
   manager.add(controller);
   return controller;
 }
 
-/** The router that a deployment takes its bundles from: how it gets on with one decides who gets it next. */
-function followedRouter({ metadata: { namespace }, spec }: Live<R2RDeployment>): ObjectKey[] {
-  const name = spec.router.checkpoint?.routerRef?.name;
-  return name === undefined ? [] : [{ namespace, name }];
+/** How a deployment gets on with its bundle decides who gets it next. */
+function routerOf(deployment: Live<R2RDeployment>): ObjectKey[] {
+  const followed = followedRouter(deployment);
+  return followed === undefined ? [] : [parseKey(followed)];
 }

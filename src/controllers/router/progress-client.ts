@@ -5,6 +5,7 @@ import type { RouterStepStatus } from '../../api/r2rrouter-status.ts';
 import type { Live } from '../../kube/index.ts';
 import type { Pod } from '../../kube/resources.ts';
 import { limitedText } from '../limited-body.ts';
+import { significant } from '../routing.ts';
 
 export type StepProgress = NonNullable<RouterStepStatus['progress']>;
 
@@ -85,8 +86,4 @@ export function stepProgress(reports: readonly ProgressReport[], shards: number,
     ...(tokensPerSecond > 0 && { tokensPerSecond: significant(tokensPerSecond) }),
     ...(engineUtilisation > 0 && { engineUtilisation: significant(engineUtilisation) }),
   };
-}
-
-function significant(value: number): number {
-  return Number(value.toPrecision(2));
 }

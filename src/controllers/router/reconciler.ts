@@ -6,7 +6,7 @@ import type { R2RRouter } from '../../api/r2rrouter.ts';
 import { routerReasons } from '../../api/r2rrouter-status.ts';
 import type { R2RRouterStatus } from '../../api/r2rrouter-status.ts';
 import { routerLabelKeys } from '../../api/r2rrouter-names.ts';
-import { configMaps, ensureStatus, jobs as jobType } from '../../kube/index.ts';
+import { configMaps, ensureStatus, jobs as jobType, keyOf, keyString } from '../../kube/index.ts';
 import type { EventRecorder, KubeClient, Live, ObjectKey, Result } from '../../kube/index.ts';
 import { OverlayError, RouterSpecError, jobsNetworkPolicy, stepObjects, workspaceObject } from '../../manifests/index.ts';
 import type { JobPodInput, RouterJobOptions } from '../../manifests/index.ts';
@@ -15,7 +15,8 @@ import type { Problem } from '../pod-problem.ts';
 import { podsOfJobs } from './caches.ts';
 import type { RouterCaches } from './caches.ts';
 import { followersNow } from './followers.ts';
-import { RouterObjectInTheWayError, RouterObjectRefusedError, amend, keep, makeOnce } from './making.ts';
+import { ChildInTheWayError, ChildRefusedError } from '../refusals.ts';
+import { amend, keep, makeOnce } from './making.ts';
 import { claimChange } from './workspace-claim.ts';
 import { noteRouterChanges } from './notes.ts';
 import { observeJob } from './observation.ts';
@@ -54,7 +55,10 @@ export class R2RRouterReconciler {
 
   readonly reconcile = async (key: ObjectKey, signal: AbortSignal): Promise<Result | undefined> => {
     const live = this.#options.caches.routers.get(key);
-    if (!live || live.metadata.deletionTimestamp) return undefined;
+    if (!live || live.metadata.deletionTimestamp) {
+      this.#scraper.forget(keyString(key));
+      return undefined;
+    }
     const parsed = routerSpecSchema.safeParse(live.spec);
     if (!parsed.success) {
       const [issue] = parsed.error.issues;
@@ -72,7 +76,7 @@ export class R2RRouterReconciler {
       planned = plan({ router, jobs, now: this.#now() });
       problem = await this.#act(router, planned, signal);
     } catch (error) {
-      if (error instanceof RouterObjectInTheWayError) return { requeueAfterMs: 1_000 };
+      if (error instanceof ChildInTheWayError) return { requeueAfterMs: 1_000 };
       if (!(error instanceof RouterSpecError || error instanceof OverlayError)) throw error;
       return this.#stall(live, { reason: routerReasons.specInvalid, message: error.message }, signal);
     }
@@ -84,15 +88,9 @@ export class R2RRouterReconciler {
   async #observe(router: Live<R2RRouter>, signal: AbortSignal): Promise<readonly ObservedJob[]> {
     const { caches } = this.#options;
     const pods = podsOfJobs(caches, router.metadata);
-    const own = caches.jobs.ownedBy(router.metadata.uid);
-    this.#scraper.retain(new Set(caches.jobs.list().map(({ metadata }) => metadata.uid)));
-    const observed = await Promise.all(
-      own.map(async (job) => {
-        const of = pods.get(job.metadata.uid) ?? [];
-        return observeJob(job, of, await this.#scraper.progress(job, of, signal));
-      }),
-    );
-    return observed.filter((job) => job !== undefined);
+    const jobs = caches.jobs.ownedBy(router.metadata.uid).map((job) => ({ job, pods: pods.get(job.metadata.uid) ?? [] }));
+    const progress = await this.#scraper.progress(keyString(keyOf(router)), jobs, signal);
+    return jobs.flatMap(({ job, pods: of }, index) => observeJob(job, of, progress[index]) ?? []);
   }
 
   /** Does what the plan says. @returns why the API server refuses it */
@@ -115,7 +113,7 @@ export class R2RRouterReconciler {
       for (const object of objects) await makeOnce(access, router, object, signal);
       return undefined;
     } catch (error) {
-      if (error instanceof RouterObjectRefusedError) return error.problem;
+      if (error instanceof ChildRefusedError) return error.problem;
       throw error;
     }
   }
