@@ -17,6 +17,7 @@ import { applyChild, retireRevision } from './children.ts';
 import { ChildInTheWayError, ChildRefusedError } from './refusals.ts';
 import type { AppliedChild } from './children.ts';
 import type { OperatorMetrics } from './metrics.ts';
+import { specProblem } from './spec-problem.ts';
 import type { Problem } from './pod-problem.ts';
 import { RevisionApplier } from './revision-applier.ts';
 import { noteChanges, noteChild } from './notes.ts';
@@ -69,14 +70,7 @@ export class R2RDeploymentReconciler {
     }
 
     const parsed = specSchema.safeParse(live.spec);
-    if (!parsed.success) {
-      const [issue] = parsed.error.issues;
-      return this.#stall(
-        live,
-        { reason: reasons.specInvalid, message: `spec.${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}` },
-        signal,
-      );
-    }
+    if (!parsed.success) return this.#stall(live, specProblem(parsed.error), signal);
     const routerRef = parsed.data.router.checkpoint?.routerRef;
     const router = routerRef && caches.routers.get({ namespace: key.namespace, name: routerRef.name });
     const resolution = withOffer<Live<R2RDeployment>>({ ...live, spec: parsed.data }, router);

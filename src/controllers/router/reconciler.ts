@@ -11,6 +11,7 @@ import type { EventRecorder, KubeClient, Live, ObjectKey, Result } from '../../k
 import { OverlayError, RouterSpecError, jobsNetworkPolicy, stepObjects, workspaceObject } from '../../manifests/index.ts';
 import type { JobPodInput, RouterJobOptions } from '../../manifests/index.ts';
 import { r2rRouters } from '../resource-types.ts';
+import { specProblem } from '../spec-problem.ts';
 import type { Problem } from '../pod-problem.ts';
 import { podsOfJobs } from './caches.ts';
 import type { RouterCaches } from './caches.ts';
@@ -60,14 +61,7 @@ export class R2RRouterReconciler {
       return undefined;
     }
     const parsed = routerSpecSchema.safeParse(live.spec);
-    if (!parsed.success) {
-      const [issue] = parsed.error.issues;
-      return this.#stall(
-        live,
-        { reason: routerReasons.specInvalid, message: `spec.${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}` },
-        signal,
-      );
-    }
+    if (!parsed.success) return this.#stall(live, specProblem(parsed.error), signal);
     const router: Live<R2RRouter> = { ...live, spec: parsed.data };
     const jobs = await this.#observe(router, signal);
     let planned: Plan;
