@@ -8,12 +8,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../../cluster/commands.ts';
 import { s3ServerProgram } from './server-program.ts';
 
+const loopback = '127.0.0.1';
+
 export interface S3ServerOptions {
   /** Everything that it writes. */
   readonly folder: string;
   readonly bucket: string;
   /** PEM files; with them it speaks https. */
   readonly tls?: { readonly certPath: string; readonly keyPath: string };
+  /** Of an interface of this machine. @default 127.0.0.1 */
+  readonly address?: string;
 }
 
 /** versitygw on a port of this machine over a folder, to be started, killed and started again. */
@@ -41,7 +45,7 @@ export class S3Server {
     const program = await s3ServerProgram((line) => {
       console.log(`    ${line}`);
     });
-    const server = new S3Server(options, program, await freePort());
+    const server = new S3Server(options, program, await freePort(options.address ?? loopback));
     mkdirSync(join(server.data, options.bucket), { recursive: true });
     mkdirSync(server.credentialsFolder, { recursive: true });
     writeFileSync(join(server.credentialsFolder, 'access-key-id'), `${S3Server.accessKeyId}\n`);
@@ -51,7 +55,11 @@ export class S3Server {
   }
 
   get endpoint(): string {
-    return `${this.#options.tls ? 'https' : 'http'}://127.0.0.1:${this.port}`;
+    return `${this.#options.tls ? 'https' : 'http'}://${this.#address}:${this.port}`;
+  }
+
+  get #address(): string {
+    return this.#options.address ?? loopback;
   }
 
   get pid(): number | undefined {
@@ -63,7 +71,7 @@ export class S3Server {
     const iam = join(folder, 'iam');
     const sidecar = join(folder, 'metadata');
     for (const path of [iam, sidecar]) mkdirSync(path, { recursive: true });
-    const args = ['--port', `127.0.0.1:${this.port}`, '--quiet', '--keep-alive', '--iam-dir', iam];
+    const args = ['--port', `${this.#address}:${this.port}`, '--quiet', '--keep-alive', '--iam-dir', iam];
     if (tls) args.push('--cert', tls.certPath, '--key', tls.keyPath);
     const child = spawn(this.#program, [...args, 'posix', '--sidecar', sidecar, this.data], {
       env: { ROOT_ACCESS_KEY: S3Server.accessKeyId, ROOT_SECRET_KEY: S3Server.secretAccessKey },
@@ -72,7 +80,7 @@ export class S3Server {
     let output = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (output = (output + text).slice(-2000)));
     this.#child = child;
-    for (const end = Date.now() + 15_000; !(await answers(this.port));) {
+    for (const end = Date.now() + 15_000; !(await answers(this.port, this.#address));) {
       await sleep(20);
       if (child.exitCode !== null || Date.now() > end) throw new Error(`versitygw did not start: ${output}`);
     }
@@ -102,8 +110,8 @@ export class S3Server {
   }
 }
 
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
+async function freePort(address: string): Promise<number> {
+  const probe = createServer().listen(0, address);
   await once(probe, 'listening');
   const { port } = probe.address() as AddressInfo;
   probe.close();
@@ -111,9 +119,9 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-function answers(port: number): Promise<boolean> {
+function answers(port: number, address: string): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
+    const socket = connect(port, address);
     socket.once('connect', () => {
       socket.destroy();
       resolve(true);
