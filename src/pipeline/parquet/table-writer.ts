@@ -6,7 +6,7 @@ import { columnPage } from './column-chunk.ts';
 import { parquetSchemaOf } from './schema.ts';
 
 /** Plain bytes after which a row group ends. By the data alone: the same rows give the same file. */
-const groupBytes = 8 * 2 ** 20;
+const groupBytes = 4 * 2 ** 20;
 const groupRows = 65_536;
 
 /** Where a file's bytes go. They are its own only until the promise resolves. */
