@@ -9,7 +9,7 @@ import { newNamespace, Wire } from '../kube/real-server.ts';
 import { scale } from '../scale.ts';
 import { SimulatedCluster } from '../simulated/cluster.ts';
 import { OperatorProcess, prepare } from './operators.ts';
-import { childrenIn, example, madeTwice, statusOf } from './workload.ts';
+import { childrenIn, example, madeTwice, isObserved } from './workload.ts';
 
 /** Longer than what a watch must live for the next one to come without a pause. */
 const aliveMs = 5_200;
@@ -61,8 +61,8 @@ describe('fail-over of real operator processes', function () {
       async () => {
         const kinds = [...(await childrenIn(admin, namespace)).keys()].filter((key) => key.startsWith('Deployment '));
         if (kinds.length < 2 * count) throw new Error(`${kinds.length} of ${2 * count} Deployments`);
-        const statuses = await Promise.all(Array.from({ length: count }, (_, index) => statusOf(admin, namespace, `pair-${index}`)));
-        return statuses.every((status) => status?.observedGeneration === 1);
+        const observed = await Promise.all(Array.from({ length: count }, (_, index) => isObserved(admin, namespace, `pair-${index}`)));
+        return observed.every(Boolean);
       },
       500,
     );

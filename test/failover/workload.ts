@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import type { R2RDeployment } from '../../src/api/r2rdeployment.ts';
 import { r2rDeployments } from '../../src/controllers/resource-types.ts';
 import * as kube from '../../src/kube/index.ts';
 import type { KubeClient, Live, Manifest, ResourceType } from '../../src/kube/index.ts';
@@ -32,8 +31,10 @@ export async function childrenIn(client: KubeClient, namespace: string): Promise
   return new Map(lists.flatMap(({ items }) => items.map((item) => [`${item.kind} ${item.metadata.name}`, item] as const)));
 }
 
-export async function statusOf(client: KubeClient, namespace: string, name: string): Promise<R2RDeployment['status']> {
-  return (await client.get(r2rDeployments, { namespace, name })).status;
+/** Whether the operator has looked at the present spec. */
+export async function isObserved(client: KubeClient, namespace: string, name: string): Promise<boolean> {
+  const { metadata, status } = await client.get(r2rDeployments, { namespace, name });
+  return status?.observedGeneration === metadata.generation;
 }
 
 /** Objects that were made more than once: a create or an apply that makes something is answered 201. */
