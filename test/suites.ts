@@ -25,7 +25,7 @@ export const suites: readonly Suite[] = [
   {
     name: 'long',
     about:
-      'property tests at twenty times their size, 100,000 mutated checkpoints and requests, ten minutes under load, 20 kills of each labelling step; about 45 minutes',
+      'property tests at twenty times their size, 100,000 mutated checkpoints and requests, ten minutes under load, 20 kills of each labelling step, 1,000 cut watches, two minutes without an API server, 5,000 deployments; about 90 minutes',
     files: [
       'test/router/exactness.test.ts',
       'test/kube/work-queue.test.ts',
@@ -33,6 +33,7 @@ export const suites: readonly Suite[] = [
       'test/router/soak.test.ts',
       'test/pipeline/acceptance.test.ts',
       'test/cli/pipeline-kills.test.ts',
+      'test/failover/failover.test.ts',
       'test/long/**/*.test.ts',
     ],
     env: { R2R_TEST_SCALE: '20' },

@@ -17,6 +17,7 @@ import {
 } from '../kube/index.ts';
 import type { Informer, KubeObject, Live, Manager, ObjectKey, ResourceType } from '../kube/index.ts';
 import type { ControllerRevision, Deployment, Pod, Service } from '../kube/resources.ts';
+import { keptOfPod } from './kept-pods.ts';
 import { followedRouter } from './router-reference.ts';
 import { r2rDeployments, r2rRouters } from './resource-types.ts';
 
@@ -44,7 +45,7 @@ export function makeCaches(manager: Manager): Caches {
   return {
     r2r: manager.informer(r2rDeployments, { indexes: { router: (deployment) => [followedRouter(deployment) ?? []].flat() } }),
     routers: manager.informer(r2rRouters),
-    pods: manager.informer(pods, { labelSelector, indexes: { instance: (pod) => [instanceIndex(pod)] } }),
+    pods: manager.informer(pods, { labelSelector, keep: keptOfPod, indexes: { instance: (pod) => [instanceIndex(pod)] } }),
     deployments: child(deployments),
     services: child(services),
     records: child(controllerRevisions),

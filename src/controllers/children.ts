@@ -29,7 +29,9 @@ export async function applyChild(
   const live = cached ?? (key.name === owner.metadata.name ? await client.find(informer.type, key, { signal }) : undefined);
   if (live) assertControlled(owner, informer.type.kind, live, renaming(owner));
   try {
-    return await ensureApplied(client, informer.type, desired, live, { signal });
+    const applied = await ensureApplied(client, informer.type, desired, live, { signal });
+    if (applied.outcome !== 'unchanged') informer.wrote(applied.object);
+    return applied;
   } catch (error) {
     throw refusalOf(error, desired.kind, key.name);
   }

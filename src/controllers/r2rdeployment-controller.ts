@@ -37,6 +37,8 @@ export function addR2RDeploymentController(manager: Manager, options: R2RDeploym
     reconcile: reconciler.reconcile,
     concurrency,
     deadlineMs: 120_000,
+    // pods and Deployments change several times within moments while they come up
+    gatherMs: 100,
     logger,
     metrics,
   });

@@ -8,19 +8,19 @@ import { revisionOf, templateKey } from '../api/revision.ts';
 import { routerConfigDigest } from '../api/router-config.ts';
 import { ensureStatus, keyOf, keyString } from '../kube/index.ts';
 import type { EventRecorder, KubeClient, Live, ObjectKey, ReconcileContext, Result } from '../kube/index.ts';
-import { OverlayError, endpointService, routerConfig } from '../manifests/index.ts';
+import { OverlayError, routerConfig } from '../manifests/index.ts';
 import type { PodTemplates, RenderOptions } from '../manifests/index.ts';
 import { childrenOf } from './caches.ts';
 import { r2rDeployments } from './resource-types.ts';
 import type { Caches } from './caches.ts';
-import { applyChild, retireRevision } from './children.ts';
+import { retireRevision } from './children.ts';
 import { ChildInTheWayError, ChildRefusedError } from './refusals.ts';
 import type { AppliedChild } from './children.ts';
 import type { OperatorMetrics } from './metrics.ts';
 import { specProblem } from './spec-problem.ts';
 import type { Problem } from './pod-problem.ts';
 import { RevisionApplier } from './revision-applier.ts';
-import { noteChanges, noteChild } from './notes.ts';
+import { noteChanges } from './notes.ts';
 import { rolloutStep } from './rollout.ts';
 import type { RolloutStep } from './rollout.ts';
 import type { RouterClient } from './router-client.ts';
@@ -66,6 +66,7 @@ export class R2RDeploymentReconciler {
     const live = caches.r2r.get(key);
     if (!live || live.metadata.deletionTimestamp) {
       this.#routingWritten.delete(keyString(key));
+      this.#revisions.forget(key);
       return undefined;
     }
 
@@ -150,9 +151,7 @@ export class R2RDeploymentReconciler {
       step = rolloutStep({ target, wantsRouters, serving, revisions, probed: probeProblem === undefined });
     }
     try {
-      const service = endpointService(deployment, step.serve, endpointSchemes(caches, deployment, step.serve));
-      const child = await applyChild(this.#options, deployment, service, signal);
-      noteChild(this.#options.recorder, deployment, child);
+      await this.#revisions.applyEndpoint(deployment, step.serve, endpointSchemes(caches, deployment, step.serve), signal);
       if (serving && step.serve !== serving) this.#options.operatorMetrics.rollouts.inc();
     } catch (error) {
       if (!(error instanceof ChildRefusedError)) throw error;

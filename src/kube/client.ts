@@ -4,7 +4,7 @@ import { Deadline } from './deadline.ts';
 import { ConnectionError, isGone, isNotFound, KubeError, ResponseError } from './errors.ts';
 import { silentLogger, type Logger } from './logger.ts';
 import type { KubeMetrics } from './metrics.ts';
-import type { KubeObject, Live, Manifest, ObjectKey } from './object.ts';
+import { keyOf, keyString, type KubeObject, type Live, type Manifest, type ObjectKey } from './object.ts';
 import { apiVersionOf, resourceName, resourcePath, type ResourceType } from './resource-type.ts';
 import { Transport } from './transport.ts';
 import { lines, parseWatchEvent, type WatchEvent } from './watch-stream.ts';
@@ -59,6 +59,11 @@ export interface ListOptions extends CallOptions {
   readonly fieldSelector?: string | undefined;
   /** Objects a page; pages are fetched one after the other until the list is whole. @default 500 */
   readonly pageSize?: number;
+}
+
+/** What of each object a list keeps, applied before the next page is fetched: a whole list at once may be large. */
+export interface KeepOptions<T extends KubeObject> {
+  readonly keep?: (object: Live<T>) => Live<T>;
 }
 
 export interface ObjectList<T extends KubeObject> {
@@ -146,13 +151,23 @@ export class KubeClient implements AsyncDisposable {
   }
 
   /** All objects, page by page. A page that expires midway (410) makes it start again in one piece. */
-  async list<T extends KubeObject>(type: ResourceType<T>, options: ListOptions = {}): Promise<ObjectList<T>> {
-    try {
-      return await this.#pages(type, options, options.pageSize ?? defaults.pageSize);
-    } catch (error) {
-      if (!isGone(error)) throw error;
-      return this.#pages(type, options, 0);
-    }
+  async list<T extends KubeObject>(type: ResourceType<T>, options: ListOptions & KeepOptions<T> = {}): Promise<ObjectList<T>> {
+    const { keep = (object: Live<T>) => object } = options;
+    return this.#whole(async (pageSize) => {
+      const items: Live<T>[] = [];
+      const resourceVersion = await this.#pages<T>(type, options, pageSize, (item) => items.push(keep(item)));
+      return { items, resourceVersion };
+    }, options);
+  }
+
+  /** The resourceVersion of every object, by {@link keyString}; the server sends nothing but metadata. */
+  versions(type: ResourceType, options: ListOptions = {}): Promise<ReadonlyMap<string, string>> {
+    return this.#whole(async (pageSize) => {
+      const versions = new Map<string, string>();
+      const headers = { accept: 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json' };
+      await this.#pages(type, options, pageSize, (item) => versions.set(keyString(keyOf(item)), item.metadata.resourceVersion), headers);
+      return versions;
+    }, options);
   }
 
   create<T extends KubeObject>(type: ResourceType<T>, object: Manifest, options: WriteOptions = {}): Promise<Live<T>> {
@@ -257,17 +272,36 @@ export class KubeClient implements AsyncDisposable {
     return this.close();
   }
 
-  async #pages<T extends KubeObject>(type: ResourceType<T>, options: ListOptions, pageSize: number): Promise<ObjectList<T>> {
+  /** In pages, and once more in one piece where a page expired midway. */
+  async #whole<R>(read: (pageSize: number) => Promise<R>, { pageSize = defaults.pageSize }: ListOptions): Promise<R> {
+    try {
+      return await read(pageSize);
+    } catch (error) {
+      if (!isGone(error)) throw error;
+      return read(0);
+    }
+  }
+
+  /** Resolves to the list's resourceVersion. */
+  async #pages<T extends KubeObject>(
+    type: ResourceType,
+    options: ListOptions,
+    pageSize: number,
+    take: (item: Live<T>) => void,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<string> {
     const { namespace, labelSelector, fieldSelector } = options;
     const head = { apiVersion: apiVersionOf(type), kind: type.kind };
-    const items: Live<T>[] = [];
     for (let next: string | undefined; ;) {
       const query = queryOf({ limit: pageSize || undefined, continue: next, labelSelector, fieldSelector });
       const path = resourcePath(type, { namespace }) + query;
-      const page = parsed(await this.#text({ verb: 'list', type, method: 'GET', path, idempotent: true }, options), path) as Page<T>;
+      const page = parsed(
+        await this.#text({ verb: 'list', type, method: 'GET', path, idempotent: true, headers }, options),
+        path,
+      ) as Page<T>;
       if (!page.metadata?.resourceVersion) throw new ResponseError(`GET ${path}: the list has no metadata.resourceVersion`);
-      for (const item of page.items ?? []) items.push({ ...head, ...item });
-      if (!page.metadata.continue) return { items, resourceVersion: page.metadata.resourceVersion };
+      for (const item of page.items ?? []) take({ ...head, ...item });
+      if (!page.metadata.continue) return page.metadata.resourceVersion;
       next = page.metadata.continue;
     }
   }
@@ -290,14 +324,14 @@ export class KubeClient implements AsyncDisposable {
     return this.#caller.text(this.#call(request, options));
   }
 
-  #call({ verb, type, method, path, idempotent, send }: Request, options: CallOptions): Call {
+  #call({ verb, type, method, path, idempotent, send, headers }: Request, options: CallOptions): Call {
     return {
       verb,
       resource: type ? resourceName(type) : 'raw',
       method,
       path,
       idempotent,
-      headers: send ? { 'content-type': send[0] } : {},
+      headers: { ...headers, ...(send && { 'content-type': send[0] }) },
       body: send && (typeof send[1] === 'string' ? send[1] : JSON.stringify(send[1])),
       deadlineMs: options.deadlineMs ?? this.#options.deadlineMs ?? defaults.deadlineMs,
       retries: options.retries ?? this.#options.retries ?? defaults.retries,
@@ -315,6 +349,7 @@ interface Request {
   readonly path: string;
   readonly idempotent: boolean;
   readonly send?: Body;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 interface Page<T extends KubeObject> {

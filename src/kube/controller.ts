@@ -33,6 +33,8 @@ export interface ControllerOptions {
   readonly concurrency?: number;
   /** For one reconcile, in ms. @default 60_000 */
   readonly deadlineMs?: number;
+  /** Changes of other objects than the reconciled kind wait for so long, in ms, so that a burst of them is one reconcile. @default 0 */
+  readonly gatherMs?: number;
   readonly logger?: Logger;
   readonly metrics?: KubeMetrics;
   readonly clock?: Clock;
@@ -67,7 +69,7 @@ export class Controller {
 
   /** Events of the reconciled kind itself: enqueue the object's key. */
   watch<T extends KubeObject>(informer: Informer<T>, worthIt?: ChangeFilter<T>): this {
-    return this.follow(informer, (object) => [keyOf(object)], worthIt);
+    return this.#subscribe(informer, (object) => [keyOf(object)], worthIt, 0);
   }
 
   /** Events of children: enqueue the key of the controlling owner if it is an `owner`. */
@@ -81,15 +83,20 @@ export class Controller {
   }
 
   /** Any other relation. On an update `map` is asked about both states. */
-  follow<T extends KubeObject>(
+  follow<T extends KubeObject>(informer: Informer<T>, map: (object: Live<T>) => readonly ObjectKey[], worthIt?: ChangeFilter<T>): this {
+    return this.#subscribe(informer, map, worthIt, this.#options.gatherMs ?? 0);
+  }
+
+  #subscribe<T extends KubeObject>(
     informer: Informer<T>,
     map: (object: Live<T>) => readonly ObjectKey[],
     worthIt: ChangeFilter<T> = always,
+    afterMs: number,
   ): this {
     // a key once, though before and after give the same: the second would be a second reconcile
     const add = (...objects: readonly Live<T>[]): void => {
       const keys = new Map(objects.flatMap(map).map((key) => [keyString(key), key]));
-      for (const key of keys.values()) this.enqueue(key);
+      for (const key of keys.values()) this.enqueue(key, afterMs);
     };
     this.#sources.push(() =>
       informer.addHandler({

@@ -57,6 +57,7 @@ export class EventRecorder {
   readonly #clock: Clock;
   /** By uid. */
   readonly #histories = new Map<string, History>();
+  #clearedAt = -Infinity;
   readonly #queue: (() => Promise<void>)[] = [];
   #sending: Promise<void> | undefined;
 
@@ -141,8 +142,14 @@ export class EventRecorder {
   }
 
   #historyOf(uid: string, now: number): History {
-    for (const [other, { lastAt }] of this.#histories) if (now - lastAt > quietMs) this.#histories.delete(other);
-    const history = this.#histories.get(uid) ?? {
+    const isOld = ({ lastAt }: History): boolean => now - lastAt > quietMs;
+    // with thousands of objects not at every event
+    if (now - this.#clearedAt > quietMs) {
+      this.#clearedAt = now;
+      for (const [other, each] of this.#histories) if (isOld(each)) this.#histories.delete(other);
+    }
+    const known = this.#histories.get(uid);
+    const history = (known && !isOld(known) ? known : undefined) ?? {
       bucket: new TokenBucket(this.#clock, perObject.perSecond, perObject.burst),
       series: new Map<string, Series>(),
       lastAt: now,

@@ -6,15 +6,18 @@ import { deepFreeze } from './freeze.ts';
 import { silentLogger, type Logger } from './logger.ts';
 import type { KubeMetrics } from './metrics.ts';
 import { ObjectCache, type Change } from './object-cache.ts';
-import { keyOf, keyString, type KubeObject, type Live, type ObjectKey } from './object.ts';
+import { isNewerVersion, type KubeObject, type Live, type ObjectKey } from './object.ts';
 import { controllerOf } from './owner.ts';
 import { resourceName, type ResourceType } from './resource-type.ts';
+import { sharedFields } from './shared-fields.ts';
 
 export interface InformerOptions<T extends KubeObject> {
   /** One namespace; all when absent. */
   readonly namespace?: string | undefined;
   readonly labelSelector?: string | undefined;
   readonly fieldSelector?: string | undefined;
+  /** What the cache keeps of an object: whatever nobody reads costs memory. Not for kinds that are compared with what was applied. @default all of it */
+  readonly keep?: (object: Live<T>) => Live<T>;
   /** Named look-up tables for `byIndex`: the values under which an object is found. */
   readonly indexes?: Readonly<Record<string, (object: Live<T>) => readonly string[]>>;
   readonly logger?: Logger;
@@ -33,7 +36,7 @@ export interface InformerTiming {
   readonly watchSeconds: number;
   /** The client gives a watch up this long after the server should have, in ms. @default 30_000 */
   readonly graceMs: number;
-  /** A full list is compared with the cache this often, in ms; what differs counts as a cache miss. @default 600_000 */
+  /** Versions of a full list are compared with the cache this often, in ms, give or take a fifth; what differs counts as a cache miss. @default 600_000 */
   readonly resyncMs: number;
   /** How long the watch may take to tell what a resync's list already has, in ms. @default 5_000 */
   readonly settleMs: number;
@@ -161,6 +164,16 @@ export class Informer<T extends KubeObject> implements AsyncDisposable {
     return this.#cache.byIndex(ownerIndex, uid);
   }
 
+  /**
+   * Takes over what the server answered to a write of ours, so that the next look at the cache does not miss what the watch has yet to tell.
+   * Handlers hear of it neither now nor from the watch: who wrote knows. What the watch has overtaken is left alone.
+   */
+  wrote(object: Live<T>): void {
+    // while there is no version a list is under way, which has it or will be followed by a watch that tells it
+    if (this.#version === undefined || !isNewerVersion(object.metadata.resourceVersion, this.#version)) return;
+    if (!this.#isOvertaken(object)) this.#cache.put(this.#kept(object));
+  }
+
   /** List, watch, and so on until told to stop; no failure ends it. */
   async #follow(stop: AbortSignal): Promise<void> {
     const backoff = new Backoff(this.#timing.backoffMinMs, this.#timing.backoffMaxMs);
@@ -209,10 +222,11 @@ export class Informer<T extends KubeObject> implements AsyncDisposable {
   }
 
   async #list(cause: string, signal: AbortSignal): Promise<string> {
-    const { items, resourceVersion } = await this.#client.list(this.type, { ...this.#selection(), signal });
+    const keep = (item: Live<T>): Live<T> => this.#kept(item);
+    const { items, resourceVersion } = await this.#client.list(this.type, { ...this.#selection(), keep, signal });
     this.#lastHeard = performance.now();
     this.#options.metrics?.informerLists.inc({ resource: this.#resource, cause });
-    this.#changed(this.#cache.replaceAll(items.map((item) => this.#kept(item))));
+    this.#changed(this.#cache.replaceAll(items));
     if (!this.#hasSynced) {
       this.#hasSynced = true;
       this.#options.metrics?.informerSynced.set({ resource: this.#resource }, 1);
@@ -242,7 +256,8 @@ export class Informer<T extends KubeObject> implements AsyncDisposable {
       if (event.type === 'BOOKMARK') this.#version = event.resourceVersion;
       else {
         const object = this.#kept(event.object);
-        this.#changed(event.type === 'DELETED' ? this.#cache.remove(object) : this.#cache.put(object));
+        if (event.type === 'DELETED') this.#changed(this.#cache.remove(object));
+        else if (!this.#isOvertaken(object)) this.#changed(this.#cache.put(object));
         this.#version = object.metadata.resourceVersion;
       }
     }
@@ -252,15 +267,15 @@ export class Informer<T extends KubeObject> implements AsyncDisposable {
   async #resync(stop: AbortSignal): Promise<void> {
     const { resyncMs, settleMs } = this.#timing;
     for (;;) {
-      await pause(resyncMs, stop);
+      // all informers of a process began at the same moment
+      await pause(resyncMs * (0.8 + 0.4 * Math.random()), stop);
       if (stop.aborted) return;
       if (!this.#hasSynced) continue;
       const before = this.#cache.versions();
       try {
-        const { items } = await this.#client.list(this.type, { ...this.#selection(), signal: stop });
+        const listed = await this.#client.versions(this.type, { ...this.#selection(), signal: stop });
         await pause(settleMs, stop);
         const now = this.#cache.versions();
-        const listed = new Map(items.map((item) => [keyString(keyOf(item)), item.metadata.resourceVersion]));
         const missed = [...new Set([...before.keys(), ...listed.keys()])].filter(
           (key) => before.get(key) === now.get(key) && now.get(key) !== listed.get(key),
         );
@@ -279,12 +294,21 @@ export class Informer<T extends KubeObject> implements AsyncDisposable {
     return { namespace, labelSelector, fieldSelector };
   }
 
+  /** Whether the cache has a newer state, as after a write of ours. */
+  #isOvertaken({ metadata }: Live<T>): boolean {
+    const cached = this.#cache.get(metadata);
+    return cached !== undefined && isNewerVersion(cached.metadata.resourceVersion, metadata.resourceVersion);
+  }
+
   /** What the cache keeps of an object: all but other managers' managedFields, which can be larger than the object itself. */
-  #kept(object: Live<T>): Live<T> {
+  #kept(whole: Live<T>): Live<T> {
+    const object = this.#options.keep?.(whole) ?? whole;
     const { managedFields, ...metadata } = object.metadata;
     const { fieldManager, statusManager } = this.#client;
     const isOurs = (manager = ''): boolean => manager === fieldManager || manager === statusManager;
-    const ours = managedFields?.filter(({ manager, operation }) => operation === 'Apply' && isOurs(manager));
+    const ours = managedFields
+      ?.filter(({ manager, operation }) => operation === 'Apply' && isOurs(manager))
+      .map((entry) => (entry.fieldsV1 ? { ...entry, fieldsV1: sharedFields(entry.fieldsV1) } : entry));
     return deepFreeze({ ...object, metadata: ours?.length ? { ...metadata, managedFields: ours } : metadata });
   }
 

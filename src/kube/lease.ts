@@ -65,6 +65,11 @@ export class LeaderElector {
     return this.#leads;
   }
 
+  /** How long after a leader gave up another may begin, in ms. */
+  get graceMs(): number {
+    return this.#leaseMs - this.#renewDeadlineMs;
+  }
+
   /** Who holds the lease as far as we know. */
   get holder(): string | undefined {
     return this.#observed?.lease.spec?.holderIdentity || undefined;
@@ -73,7 +78,7 @@ export class LeaderElector {
   /**
    * Waits for the lease, then runs `lead` while renewing it. `lead`'s signal aborts when `signal` does or leadership is lost.
    * Resolves after `signal` aborted, `lead` returned and the lease was released; rejects with {@link LeadershipLostError}
-   * (the process must exit: what it did as a leader may be half done) or with `lead`'s error.
+   * at once, while `lead` may still be stopping, which it must within `graceMs`, or with `lead`'s error. May be run again.
    */
   async run(signal: AbortSignal, lead: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const renewedAt = await this.#acquire(signal);

@@ -1,5 +1,7 @@
 import type { KubeClient } from './client.ts';
+import { pause } from './clock.ts';
 import type { Controller } from './controller.ts';
+import { LeadershipLostError } from './errors.ts';
 import { Informer, type InformerOptions } from './informer.ts';
 import { LeaderElector, type LeaderElectorOptions } from './lease.ts';
 import { silentLogger, type Logger } from './logger.ts';
@@ -80,7 +82,7 @@ export class Manager {
     try {
       await Promise.all(this.#informers.map((informer) => informer.waitForSync(signal)));
       this.#logger.info({ informers: this.#informers.length }, 'caches are filled');
-      if (this.#elector) await this.#elector.run(signal, (leading) => this.#lead(leading));
+      if (this.#elector) await this.#candidate(this.#elector, signal);
       else await this.#lead(signal);
     } catch (error) {
       if (!signal.aborted) throw error;
@@ -88,6 +90,28 @@ export class Manager {
       if (error !== signal.reason) this.#logger.warn({ err: error }, 'failed while stopping');
     } finally {
       await Promise.all(this.#informers.map((informer) => informer.stop()));
+    }
+  }
+
+  /**
+   * Leads whenever it holds the lease. A lease that is lost stops the work, and the process is a candidate again (ADR 16); only where the
+   * work has not stopped by the time that another may begin, the process has to go.
+   */
+  async #candidate(elector: LeaderElector, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      let work: Promise<void> = Promise.resolve();
+      try {
+        await elector.run(signal, (leading) => (work = this.#lead(leading)));
+        return;
+      } catch (error) {
+        if (!(error instanceof LeadershipLostError)) throw error;
+        const over = new AbortController();
+        const late = pause(elector.graceMs, over.signal).then(() => 'late' as const);
+        const outcome = await Promise.race([work, late]);
+        over.abort();
+        if (outcome === 'late') throw error;
+        this.#logger.info({}, 'all work has stopped; waiting for the lease again');
+      }
     }
   }
 

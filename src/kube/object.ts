@@ -65,3 +65,12 @@ export function keyOf(object: Live): ObjectKey {
   const { namespace, name } = object.metadata;
   return namespace ? { namespace, name } : { name };
 }
+
+/**
+ * Whether one resourceVersion comes after another. They count up: a promise of Kubernetes since 1.35, and true before of every server that keeps
+ * its objects in etcd. What does not look like a number is never newer.
+ */
+export function isNewerVersion(version: string, than: string): boolean {
+  if (!/^\d+$/.test(version) || !/^\d+$/.test(than)) return false;
+  return version.length === than.length ? version > than : version.length > than.length;
+}

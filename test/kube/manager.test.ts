@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { configMaps, Controller, ensureApplied, Manager, type ConfigMap, type KubeClient, type Live } from '../../src/kube/index.ts';
+import {
+  configMaps,
+  Controller,
+  ensureApplied,
+  leases,
+  LeadershipLostError,
+  Manager,
+  type ConfigMap,
+  type KubeClient,
+  type Live,
+} from '../../src/kube/index.ts';
 import { until } from '../cluster/progress.ts';
 import { complaints } from './recorder.ts';
 import { adminClient, newNamespace, startMs } from './real-server.ts';
@@ -76,6 +86,37 @@ describe('manager on a real API server', function () {
     assert.equal(second.manager.isLeader, true);
     stops[1]!.abort();
     await secondRun;
+  });
+
+  it('a lease that another took stops the work, and the same process leads again when it is free', async () => {
+    const namespace = await newNamespace(client);
+    const manager = new Manager({ client, election: { ...election, namespace, identity: 'one' } });
+    const terms: string[] = [];
+    manager.addRunnable('works', async (signal) => {
+      terms.push('begins');
+      await once(signal, 'abort');
+      terms.push('ends');
+    });
+    const stop = new AbortController();
+    const run = manager.run(stop.signal);
+    await until('a first term', 30_000, () => Promise.resolve(manager.isLeader));
+    const lease = { namespace, name: election.name };
+    await client.patch(leases, lease, { spec: { holderIdentity: 'thief', leaseDurationSeconds: 1 } });
+    await until('the end of it', 30_000, () => Promise.resolve(terms.length >= 2));
+    await until('a second term', 30_000, () => Promise.resolve(manager.isLeader && terms.length === 3));
+    stop.abort();
+    await run;
+    assert.deepEqual(terms, ['begins', 'ends', 'begins', 'ends']);
+  });
+
+  it('rejects when the work goes on although the lease is lost: only the end of the process stops it', async () => {
+    const namespace = await newNamespace(client);
+    const manager = new Manager({ client, election: { ...election, namespace, identity: 'one' } });
+    manager.addRunnable('does not listen', () => new Promise(() => undefined));
+    const run = manager.run(new AbortController().signal);
+    await until('a term', 30_000, () => Promise.resolve(manager.isLeader));
+    await client.patch(leases, { namespace, name: election.name }, { spec: { holderIdentity: 'thief' } });
+    await assert.rejects(run, LeadershipLostError);
   });
 
   it('rejects when a runnable fails, and only after the others have ended', async () => {

@@ -25,9 +25,14 @@ export class Wire implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #cut = false;
+  #refuses = false;
 
   private constructor(port: number) {
     this.#server = createServer((near) => {
+      if (this.#refuses) {
+        near.on('error', () => undefined).resetAndDestroy();
+        return;
+      }
       this.connections += 1;
       const far = connect(port, '127.0.0.1');
       for (const [from, to] of [
@@ -46,10 +51,16 @@ export class Wire implements AsyncDisposable {
     });
   }
 
-  static async open(): Promise<Wire> {
-    const wire = new Wire(Number(new URL((await controlPlane()).server).port));
+  /** @param port - of the API server; that of the shared control plane by default */
+  static async open(port?: number): Promise<Wire> {
+    const wire = new Wire(port ?? Number(new URL((await controlPlane()).server).port));
     await new Promise<void>((resolve) => wire.#server.listen(0, '127.0.0.1', resolve));
     return wire;
+  }
+
+  get port(): number {
+    const address = this.#server.address();
+    return typeof address === 'object' && address ? address.port : 0;
   }
 
   /** Nothing gets through any more, and nobody is told: as a failing network does. */
@@ -63,12 +74,20 @@ export class Wire implements AsyncDisposable {
     for (const socket of this.#sockets) socket.resetAndDestroy();
   }
 
+  /** All connections are reset, and new ones too. */
+  refuse(): void {
+    this.#refuses = true;
+    this.reset();
+  }
+
+  accept(): void {
+    this.#refuses = false;
+  }
+
   async client(options: Partial<ClientOptions> = {}): Promise<KubeClient> {
     const { caFile, adminToken } = await controlPlane();
-    const address = this.#server.address();
-    const port = typeof address === 'object' && address ? address.port : 0;
     const config = new KubeConfig();
-    const cluster = { name: 'wire', server: `https://127.0.0.1:${port}`, caFile, skipTLSVerify: false };
+    const cluster = { name: 'wire', server: `https://127.0.0.1:${this.port}`, caFile, skipTLSVerify: false };
     config.loadFromClusterAndUser(cluster, { name: 'wire', token: adminToken });
     return KubeClient.fromConfig(config, { fieldManager: 'test', ...options });
   }
