@@ -1,6 +1,6 @@
 import { labelKeys, revisionNames, templateRecordName } from '../api/names.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
-import { templateKey } from '../api/revision.ts';
+import { revisionOf, templateKey } from '../api/revision.ts';
 import type { EventRecorder, KubeClient, Live, ResourceType } from '../kube/index.ts';
 import type { ControllerRevision } from '../kube/resources.ts';
 import { podTemplates, revisionChildren, routerConfig, templateRecord } from '../manifests/index.ts';
@@ -18,6 +18,19 @@ export interface RevisionApplierOptions {
   readonly render: RenderOptions;
 }
 
+/** The pods of one revision, as the ControllerRevision of this name pins them (ADR 1). */
+export interface PinnedPods {
+  readonly revision: string;
+  readonly record: string;
+  readonly templates: PodTemplates;
+}
+
+/** Pods of each role that a revision's Deployments are to ask for. */
+export interface Replicas {
+  readonly slm: number;
+  readonly llm: number;
+}
+
 /** Makes the children of one revision be what they should be. */
 export class RevisionApplier {
   readonly #options: RevisionApplierOptions;
@@ -26,20 +39,34 @@ export class RevisionApplier {
     this.#options = options;
   }
 
-  /** The templates pinned for this spec, or freshly rendered ones (ADR 1). @throws OverlayError */
-  templates(deployment: Live<R2RDeployment>): PodTemplates {
-    const name = templateRecordName(deployment.metadata.name, templateKey(deployment.spec));
-    const record = this.#options.caches.records.get({ namespace: deployment.metadata.namespace, name });
-    return record ? pinned(record) : podTemplates(deployment, this.#options.render);
+  /** The pods of this spec: as they are pinned, or freshly rendered. @throws OverlayError */
+  pods(deployment: Live<R2RDeployment>): PinnedPods {
+    const record = templateRecordName(deployment.metadata.name, templateKey(deployment.spec));
+    const pinned = this.#options.caches.records.get({ namespace: deployment.metadata.namespace, name: record });
+    const templates = pinned ? templatesOf(pinned) : podTemplates(deployment, this.#options.render);
+    return { revision: revisionOf(deployment.spec), record, templates };
+  }
+
+  /** The pods that a revision has, whatever the spec says by now; undefined when nothing pins them. */
+  podsInForce(deployment: Live<R2RDeployment>, revision: string): PinnedPods | undefined {
+    const records = this.#options.caches.records
+      .ownedBy(deployment.metadata.uid)
+      .filter((record) => record.metadata.labels?.[labelKeys.revision] === revision);
+    const wanted = templateRecordName(deployment.metadata.name, templateKey(deployment.spec));
+    // RFC 3339 times sort as text
+    const newest = records.sort((a, b) => ((a.metadata.creationTimestamp ?? '') < (b.metadata.creationTimestamp ?? '') ? -1 : 1)).at(-1);
+    const record = records.find(({ metadata }) => metadata.name === wanted) ?? newest;
+    return record && { revision, record: record.metadata.name, templates: templatesOf(record) };
   }
 
   /**
-   * Applies everything the present spec asks for, and removes what it no longer does.
+   * Applies everything that a revision is to have, and removes what the present spec no longer asks for.
    *
    * @throws ChildRefusedError, ChildInTheWayError, KubeError
    */
-  async apply(deployment: Live<R2RDeployment>, revision: string, templates: PodTemplates, signal: AbortSignal): Promise<AppliedChild[]> {
-    const desired = [templateRecord(deployment, revision, templates), ...this.#children(deployment, revision, templates)];
+  async apply(deployment: Live<R2RDeployment>, pods: PinnedPods, replicas: Replicas, signal: AbortSignal): Promise<AppliedChild[]> {
+    const { revision } = pods;
+    const desired = [templateRecord(deployment, pods), ...this.#children(deployment, pods, replicas)];
     const applied = await this.#applyAll(deployment, revision, desired, signal);
     const wanted = new Set(desired.map(({ kind, metadata }) => `${kind}/${metadata.name}`));
     const isLeftOver = ({ type, object }: { type: ResourceType; object: Live }): boolean =>
@@ -54,23 +81,19 @@ export class RevisionApplier {
    */
   async restore(deployment: Live<R2RDeployment>, revision: string, signal: AbortSignal): Promise<void> {
     const { caches } = this.#options;
-    const records = caches.records
-      .ownedBy(deployment.metadata.uid)
-      .filter((record) => record.metadata.labels?.[labelKeys.revision] === revision);
-    // RFC 3339 times sort as text
-    const record = records.sort((a, b) => ((a.metadata.creationTimestamp ?? '') < (b.metadata.creationTimestamp ?? '') ? -1 : 1)).at(-1);
-    if (!record) return;
-    const missing = this.#children(deployment, revision, pinned(record)).filter(({ apiVersion, kind, metadata }) => {
+    const pods = this.podsInForce(deployment, revision);
+    if (!pods) return;
+    const { slm, llm } = deployment.spec;
+    const children = this.#children(deployment, pods, { slm: slm.replicas, llm: llm.replicas });
+    const missing = children.filter(({ apiVersion, kind, metadata }) => {
       const key = { namespace: deployment.metadata.namespace, name: metadata.name };
       return !caches.children.get(`${apiVersion}/${kind}`)?.get(key);
     });
     await this.#applyAll(deployment, revision, missing, signal);
   }
 
-  /** All children of a revision but its record, with the present spec's replicas and router configuration. */
-  #children(deployment: Live<R2RDeployment>, revision: string, templates: PodTemplates): readonly KubeObject[] {
-    const { slm, llm } = deployment.spec;
-    const replicas = { slm: slm.replicas, llm: llm.replicas };
+  /** All children of a revision but its record, with the present spec's router configuration. */
+  #children(deployment: Live<R2RDeployment>, { revision, templates }: PinnedPods, replicas: Replicas): readonly KubeObject[] {
     return revisionChildren({ deployment, revision, templates, config: routerConfig(deployment), replicas }, this.#options.render);
   }
 
@@ -94,6 +117,6 @@ export class RevisionApplier {
   }
 }
 
-function pinned({ data }: ControllerRevision): PodTemplates {
+function templatesOf({ data }: ControllerRevision): PodTemplates {
   return data as PodTemplates;
 }
