@@ -21,6 +21,7 @@ const operatorRules: k8s.PolicyRule[] = [
   { apiGroups: ['rbac.authorization.k8s.io'], resources: ['roles', 'rolebindings'], verbs: manage },
   // get, here and below: a router's names may be taken by objects that are not ours, which the caches do not hold.
   { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: ['get', ...manage] },
+  { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs: manage },
   // Jobs are made once and never changed.
   { apiGroups: ['batch'], resources: ['jobs'], verbs: ['get', 'list', 'watch', 'create', 'delete'] },
   // patch: whether a workspace goes with its router. Never deleted: the garbage collector does that where the spec says so.

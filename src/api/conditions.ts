@@ -19,6 +19,14 @@ export const reasons = {
   podsNotReady: 'PodsNotReady',
   /** A new revision is being brought up; the old one, if any, goes on answering. */
   updating: 'Updating',
+  /** `spec.rollout.strategy` is InPlace: the old revision finishes its requests and goes before the new one is made; nothing answers meanwhile. */
+  recreateGap: 'RecreateGap',
+  /** `spec.rollout.strategy` is None: a changed spec waits, and the revision that was there goes on. */
+  rolloutPaused: 'RolloutPaused',
+  /** `spec.suspend` is true: there are no pods, by wish. */
+  suspended: 'Suspended',
+  /** Pods did not become ready within `spec.rollout.progressDeadlineSeconds`, and none says why. */
+  progressDeadlineExceeded: 'ProgressDeadlineExceeded',
   /** The new revision's pods are ready, but its probe request has not been answered yet. */
   probing: 'Probing',
   /** The probe request to the new revision was answered wrongly or not at all. */

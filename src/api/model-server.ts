@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { freeForm, rules } from './cel.ts';
+import { objectName } from './endpoint-spec.ts';
 
 /** What serves a model: `SGLang` on GPUs (stock image), or `CPU`, this project's own small engine. */
 export const engines = ['SGLang', 'CPU'] as const;
@@ -212,6 +213,9 @@ function modelServer(role: 'SLM' | 'LLM', tensorParallelSize: number) {
         .default([])
         .describe('Further command-line arguments of the engine, before those of the operator. Flags the operator owns are refused.'),
       resources: resources.describe('CPU and memory of the engine container; GPUs follow from tensorParallelSize. Left out: no requests.'),
+      priorityClassName: objectName('priorityClassName', 'a PriorityClass')
+        .optional()
+        .describe('PriorityClass of the pods. Left out: that of the cluster.'),
       podTemplate: podTemplate.describe(
         role === 'SLM'
           ? 'Overlay on the SLM pod: its container is `router`, its engine the init container `engine`.'

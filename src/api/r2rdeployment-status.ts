@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { maxHistory, servedRevisionSchema } from './rollout-history.ts';
 
 const replicaCounts = z
   .object({
@@ -33,6 +34,7 @@ export const statusSchema = z.object({
     })
     .optional()
     .describe('Hashes of {slm, llm}; they differ while a roll-out is under way.'),
+  history: z.array(servedRevisionSchema).max(maxHistory).optional().describe('Revisions that the endpoint has led to, the newest first.'),
   slm: replicaCounts.describe('SLM pods of all revisions.'),
   llm: replicaCounts.describe('LLM pods of all revisions.'),
   selector: z.string().max(1024).optional().describe('Label selector of the LLM pods, for the scale subresource.'),

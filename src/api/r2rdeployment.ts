@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { rules } from './cel.ts';
+import { disruptionSchema } from './disruption-spec.ts';
 import { endpointSchema } from './endpoint-spec.ts';
 import { llmSchema, slmSchema } from './model-server.ts';
 import { monitoringNamespace } from './monitoring-namespace.ts';
@@ -7,6 +8,7 @@ import type { ObjectMeta, OwnerReference } from './object-meta.ts';
 import { maxNameLength, namePattern } from './resource-name.ts';
 import { statusSchema } from './r2rdeployment-status.ts';
 import type { R2RDeploymentStatus } from './r2rdeployment-status.ts';
+import { rolloutSchema, suspend } from './rollout-spec.ts';
 import { routerSchema } from './router-spec.ts';
 import type { RouterSpec } from './router-spec.ts';
 
@@ -34,6 +36,9 @@ export const specSchema = z.object({
   router: routerSchema.prefault({}).describe('The router beside each SLM: decides token by token.'),
   api: endpointSchema.prefault({}).describe('The endpoint for clients.'),
   networkPolicy: networkPolicy.prefault({}).describe('Who may connect to the pods.'),
+  podDisruptionBudget: disruptionSchema.prefault({}).describe('How far the pods may be evicted at once.'),
+  rollout: rolloutSchema.prefault({}).describe('How a changed spec reaches the pods.'),
+  suspend,
 });
 
 /** The whole resource, as the CRD describes it; `metadata` is the API server's own. */

@@ -9,6 +9,7 @@ import {
   keyOf,
   keyString,
   networkPolicies,
+  podDisruptionBudgets,
   pods,
   roleBindings,
   roles,
@@ -41,7 +42,7 @@ export function makeCaches(manager: Manager): Caches {
     children.set(kindKey(type), informer as unknown as Informer<KubeObject>);
     return informer;
   };
-  for (const type of [configMaps, serviceAccounts, roles, roleBindings, networkPolicies]) child(type as ResourceType);
+  for (const type of [configMaps, serviceAccounts, roles, roleBindings, networkPolicies, podDisruptionBudgets]) child(type as ResourceType);
   return {
     r2r: manager.informer(r2rDeployments, { indexes: { router: (deployment) => [followedRouter(deployment) ?? []].flat() } }),
     routers: manager.informer(r2rRouters),

@@ -37,7 +37,7 @@ export async function applyChild(
   }
 }
 
-/** Takes children of one revision down; with `onlyRouters` the SLM Deployment alone. Resolves to how many were asked to go. */
+/** Takes children of one revision down, Deployments last: by them a retirement that was broken off is noticed. Resolves to how many were asked to go. */
 export async function retireRevision(
   { client, caches }: { readonly client: KubeClient; readonly caches: Caches },
   owner: Live<R2RDeployment>,
@@ -45,10 +45,12 @@ export async function retireRevision(
   isWanted: (child: { readonly type: ResourceType; readonly object: Live }) => boolean,
   signal: AbortSignal,
 ): Promise<number> {
-  const doomed = childrenOf(caches, owner.metadata.uid).filter(
-    (child) =>
-      child.object.metadata.labels?.[labelKeys.revision] === revision && !child.object.metadata.deletionTimestamp && isWanted(child),
-  );
+  const doomed = childrenOf(caches, owner.metadata.uid)
+    .filter(
+      (child) =>
+        child.object.metadata.labels?.[labelKeys.revision] === revision && !child.object.metadata.deletionTimestamp && isWanted(child),
+    )
+    .sort((a, b) => Number(a.type.kind === 'Deployment') - Number(b.type.kind === 'Deployment'));
   for (const { type, object } of doomed) {
     const { namespace, name, uid } = object.metadata;
     await client.delete(type, { namespace, name }, { uid, signal });

@@ -26,7 +26,8 @@ export function noteChanges(
   after: R2RDeploymentStatus,
 ): void {
   const { target, serving } = after.revision ?? {};
-  if (target && target !== before?.revision?.target) {
+  const from = isPaused(before) ? before?.revision?.serving : before?.revision?.target;
+  if (target && target !== from && !isPaused(after)) {
     recorder.record(owner, { type: 'Normal', reason: 'RolloutStarted', action: 'RollOut', note: `revision ${target} is being rolled out` });
   }
   if (serving && before?.revision?.serving && serving !== before.revision.serving) {
@@ -37,9 +38,17 @@ export function noteChanges(
   const was = findCondition(before?.conditions, 'Ready');
   const is = findCondition(after.conditions, 'Ready');
   if (is && (was?.status !== is.status || was.reason !== is.reason)) {
-    const quiet = is.status === 'True' || ['PodsNotReady', 'Updating', 'Probing', 'BundleLoading'].includes(is.reason);
+    const quiet = is.status === 'True' || quietReasons.has(is.reason);
     recorder.record(owner, { type: quiet ? 'Normal' : 'Warning', reason: is.reason, action: 'Observe', note: is.message });
   }
+}
+
+/** Why a deployment may well be not ready for a while. */
+const quietReasons = new Set<string>(['PodsNotReady', 'Updating', 'Probing', 'BundleLoading', reasons.recreateGap]);
+
+/** A changed spec waits. */
+function isPaused(status: R2RDeploymentStatus | undefined): boolean {
+  return (['Ready', 'Reconciling'] as const).some((type) => findCondition(status?.conditions, type)?.reason === reasons.rolloutPaused);
 }
 
 /** What is worth an event although the deployment stays ready. */

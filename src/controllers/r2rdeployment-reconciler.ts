@@ -1,15 +1,14 @@
 import { findCondition, isTrue, reasons, setConditions } from '../api/conditions.ts';
 import type { ConditionType } from '../api/conditions.ts';
-import { labelKeys, templateRecordName } from '../api/names.ts';
+import { labelKeys } from '../api/names.ts';
 import { specSchema } from '../api/r2rdeployment.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import type { R2RDeploymentStatus } from '../api/r2rdeployment-status.ts';
-import { revisionOf, templateKey } from '../api/revision.ts';
 import { routerConfigDigest } from '../api/router-config.ts';
 import { ensureStatus, keyOf, keyString } from '../kube/index.ts';
 import type { EventRecorder, KubeClient, Live, ObjectKey, ReconcileContext, Result } from '../kube/index.ts';
 import { OverlayError, routerConfig } from '../manifests/index.ts';
-import type { PodTemplates, RenderOptions } from '../manifests/index.ts';
+import type { RenderOptions } from '../manifests/index.ts';
 import { childrenOf } from './caches.ts';
 import { r2rDeployments } from './resource-types.ts';
 import type { Caches } from './caches.ts';
@@ -20,6 +19,8 @@ import type { OperatorMetrics } from './metrics.ts';
 import { specProblem } from './spec-problem.ts';
 import type { Problem } from './pod-problem.ts';
 import { RevisionApplier } from './revision-applier.ts';
+import { planPods, withSuspension } from './pod-plan.ts';
+import type { PodPlan } from './pod-plan.ts';
 import { noteChanges } from './notes.ts';
 import { rolloutStep } from './rollout.ts';
 import type { RolloutStep } from './rollout.ts';
@@ -76,20 +77,21 @@ export class R2RDeploymentReconciler {
     const router = routerRef && caches.routers.get({ namespace: key.namespace, name: routerRef.name });
     const resolution = withOffer<Live<R2RDeployment>>({ ...live, spec: parsed.data }, router);
     if (resolution.problem) return this.#stall(live, resolution.problem, signal, ['RouterReady']);
-    const { deployment, awaitedBundle } = resolution;
-    let templates: PodTemplates;
+    const { awaitedBundle } = resolution;
+    const deployment = withSuspension(resolution.deployment);
+    let plan: PodPlan;
     try {
-      templates = this.#revisions.templates(deployment);
+      plan = planPods(caches, this.#revisions, deployment, this.#now());
     } catch (error) {
       if (!(error instanceof OverlayError)) throw error;
       return this.#stall(live, { reason: reasons.specInvalid, message: error.message }, signal);
     }
 
-    const target = revisionOf(deployment.spec);
+    const { target } = plan;
     let stalled: Problem | undefined;
     let applied: AppliedChild[] = [];
     try {
-      applied = await this.#revisions.apply(deployment, target, templates, signal);
+      if (plan.pods) applied = await this.#revisions.apply(deployment, plan.pods, plan.replicas, signal);
     } catch (error) {
       if (error instanceof ChildInTheWayError) {
         logger.info({ reason: error.message }, 'waiting for garbage collection');
@@ -98,13 +100,14 @@ export class R2RDeploymentReconciler {
       if (!(error instanceof ChildRefusedError)) throw error;
       stalled = error.problem;
     }
-    const rollout = stalled ? undefined : await this.#rollOut(deployment, target, applied, signal);
+    const rollout = stalled ? undefined : await this.#rollOut(deployment, plan, applied, signal);
     stalled ??= rollout?.stalled;
     const observation = await observe(
       { caches, routers: this.#options.routers },
       {
         deployment,
         target,
+        paused: plan.paused,
         serving: rollout?.step.serve ?? deployment.status?.revision?.serving ?? target,
         configDigest: routerConfigDigest(routerConfig(deployment)),
         applied: applied.map(({ object }) => object),
@@ -123,23 +126,24 @@ export class R2RDeploymentReconciler {
   /** Moves the endpoint and takes old revisions down, as far as it is time for that. */
   async #rollOut(
     deployment: Live<R2RDeployment>,
-    target: string,
+    { target, serving, pods }: PodPlan,
     applied: readonly AppliedChild[],
     signal: AbortSignal,
   ): Promise<{ step: RolloutStep; probeProblem: string | undefined; stalled: Problem | undefined }> {
     const { caches, routers } = this.#options;
-    const { namespace, name, uid } = deployment.metadata;
-    const endpoint = caches.services.get({ namespace, name });
-    const serving = endpoint?.spec?.selector?.[labelKeys.revision];
+    const { name, uid } = deployment.metadata;
+    const { strategy } = deployment.spec.rollout;
     const revisions = revisionStates(
       caches,
       deployment,
       target,
       applied.map(({ object }) => object),
+      this.#now(),
     );
-    if (serving && serving !== target) await this.#revisions.restore(deployment, serving, signal);
+    const goesOn = strategy !== 'InPlace' && !deployment.spec.suspend;
+    if (serving && serving !== target && goesOn) await this.#revisions.restore(deployment, serving, signal);
     const wantsRouters = deployment.spec.slm.replicas > 0;
-    let step = rolloutStep({ target, wantsRouters, serving, revisions, probed: false });
+    let step = rolloutStep({ strategy, target, wantsRouters, serving, revisions, probed: false });
     let probeProblem: string | undefined;
     if (step.probe) {
       const address = revisions.find(({ revision }) => revision === target)?.routerAddresses[0];
@@ -148,7 +152,7 @@ export class R2RDeploymentReconciler {
         ? await routers.probe(address, model, deployment.spec.llm.replicas > 0, signal)
         : 'no router of the new revision has an address yet';
       this.#options.operatorMetrics.probes.inc({ result: probeProblem === undefined ? 'ok' : 'failed' });
-      step = rolloutStep({ target, wantsRouters, serving, revisions, probed: probeProblem === undefined });
+      step = rolloutStep({ strategy, target, wantsRouters, serving, revisions, probed: probeProblem === undefined });
     }
     try {
       await this.#revisions.applyEndpoint(deployment, step.serve, endpointSchemes(caches, deployment, step.serve), signal);
@@ -166,13 +170,12 @@ export class R2RDeploymentReconciler {
         signal,
       );
     }
-    if (step.serve === target && step.retire.length === 0) await this.#dropOldRecords(deployment, uid, signal);
+    if (step.serve === target && step.retire.length === 0 && pods) await this.#dropOldRecords(pods.record, uid, signal);
     return { step, probeProblem, stalled: undefined };
   }
 
   /** Records of this revision that a change of the router's image has replaced. */
-  async #dropOldRecords(deployment: Live<R2RDeployment>, uid: string, signal: AbortSignal): Promise<void> {
-    const current = templateRecordName(deployment.metadata.name, templateKey(deployment.spec));
+  async #dropOldRecords(current: string, uid: string, signal: AbortSignal): Promise<void> {
     for (const { type, object } of childrenOf(this.#options.caches, uid)) {
       if (type.kind !== 'ControllerRevision' || object.metadata.name === current) continue;
       const { namespace, name } = object.metadata;

@@ -1,7 +1,7 @@
 import { labelKeys, revisionNames, templateRecordName } from '../api/names.ts';
 import type { Scheme } from '../api/names.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
-import { templateKey } from '../api/revision.ts';
+import { revisionOf, templateKey } from '../api/revision.ts';
 import { keyOf, keyString } from '../kube/index.ts';
 import type { EventRecorder, KubeClient, Live, ObjectKey, ResourceType } from '../kube/index.ts';
 import type { ControllerRevision } from '../kube/resources.ts';
@@ -23,6 +23,19 @@ export interface RevisionApplierOptions {
   readonly render: RenderOptions;
 }
 
+/** The pods of one revision, as the ControllerRevision of this name pins them (ADR 1). */
+export interface PinnedPods {
+  readonly revision: string;
+  readonly record: string;
+  readonly templates: PodTemplates;
+}
+
+/** Pods of each role that a revision's Deployments are to ask for. */
+export interface Replicas {
+  readonly slm: number;
+  readonly llm: number;
+}
+
 /** Makes the children of one revision be what they should be. */
 export class RevisionApplier {
   readonly #options: RevisionApplierOptions;
@@ -32,27 +45,40 @@ export class RevisionApplier {
     this.#options = options;
   }
 
-  /** The templates pinned for this spec, or freshly rendered ones (ADR 1). @throws OverlayError */
-  templates(deployment: Live<R2RDeployment>): PodTemplates {
-    const name = templateRecordName(deployment.metadata.name, templateKey(deployment.spec));
-    const record = this.#options.caches.records.get({ namespace: deployment.metadata.namespace, name });
-    return record ? pinned(record) : podTemplates(deployment, this.#options.render);
+  /** The pods of this spec: as they are pinned, or freshly rendered. @throws OverlayError */
+  pods(deployment: Live<R2RDeployment>): PinnedPods {
+    const record = templateRecordName(deployment.metadata.name, templateKey(deployment.spec));
+    const pinned = this.#options.caches.records.get({ namespace: deployment.metadata.namespace, name: record });
+    const templates = pinned ? templatesOf(pinned) : podTemplates(deployment, this.#options.render);
+    return { revision: revisionOf(deployment.spec), record, templates };
+  }
+
+  /** The pods that a revision has, whatever the spec says by now; undefined when nothing pins them. */
+  podsInForce(deployment: Live<R2RDeployment>, revision: string): PinnedPods | undefined {
+    const records = this.#options.caches.records
+      .ownedBy(deployment.metadata.uid)
+      .filter((record) => record.metadata.labels?.[labelKeys.revision] === revision);
+    const wanted = templateRecordName(deployment.metadata.name, templateKey(deployment.spec));
+    // RFC 3339 times sort as text
+    const newest = records.sort((a, b) => ((a.metadata.creationTimestamp ?? '') < (b.metadata.creationTimestamp ?? '') ? -1 : 1)).at(-1);
+    const record = records.find(({ metadata }) => metadata.name === wanted) ?? newest;
+    return record && { revision, record: record.metadata.name, templates: templatesOf(record) };
   }
 
   /**
-   * Applies everything the present spec asks for, and removes what it no longer does. What was found right before is not looked at again
-   * while neither the input of the children nor they have changed.
+   * Applies everything that a revision is to have, and removes what the present spec no longer asks for. What was found right before is not
+   * looked at again while neither the input of the children nor they have changed.
    *
    * @throws ChildRefusedError, ChildInTheWayError, KubeError
    */
-  async apply(deployment: Live<R2RDeployment>, revision: string, templates: PodTemplates, signal: AbortSignal): Promise<AppliedChild[]> {
-    const { render } = this.#options;
-    const input = this.#input(deployment, revision, templates);
+  async apply(deployment: Live<R2RDeployment>, pods: PinnedPods, replicas: Replicas, signal: AbortSignal): Promise<AppliedChild[]> {
+    const { revision, record } = pods;
+    const input = revisionInput(deployment, pods, replicas);
     const applied = await this.#unlessVerified(
       deployment,
       'revision',
-      input,
-      () => [templateRecord(deployment, revision, templates), ...revisionChildren(input, render)],
+      { ...input, record },
+      () => [templateRecord(deployment, pods), ...revisionChildren(input, this.#options.render)],
       (desired) => this.#applyAll(deployment, revision, desired, signal),
     );
     const wanted = new Set(applied.map(({ object }) => `${object.kind}/${object.metadata.name}`));
@@ -92,24 +118,16 @@ export class RevisionApplier {
    */
   async restore(deployment: Live<R2RDeployment>, revision: string, signal: AbortSignal): Promise<void> {
     const { caches } = this.#options;
-    const records = caches.records
-      .ownedBy(deployment.metadata.uid)
-      .filter((record) => record.metadata.labels?.[labelKeys.revision] === revision);
-    // RFC 3339 times sort as text
-    const record = records.sort((a, b) => ((a.metadata.creationTimestamp ?? '') < (b.metadata.creationTimestamp ?? '') ? -1 : 1)).at(-1);
-    if (!record) return;
-    const children = revisionChildren(this.#input(deployment, revision, pinned(record)), this.#options.render);
+    const pods = this.podsInForce(deployment, revision);
+    if (!pods) return;
+    const { slm, llm } = deployment.spec;
+    const input = revisionInput(deployment, pods, { slm: slm.replicas, llm: llm.replicas });
+    const children = revisionChildren(input, this.#options.render);
     const missing = children.filter(({ apiVersion, kind, metadata }) => {
       const key = { namespace: deployment.metadata.namespace, name: metadata.name };
       return !caches.children.get(`${apiVersion}/${kind}`)?.get(key);
     });
     await this.#applyAll(deployment, revision, missing, signal);
-  }
-
-  /** All that the children of a revision, but for its record, are made from: with the present spec's replicas and router configuration. */
-  #input(deployment: Live<R2RDeployment>, revision: string, templates: PodTemplates): RevisionInput {
-    const { slm, llm } = deployment.spec;
-    return { deployment, revision, templates, config: routerConfig(deployment), replicas: { slm: slm.replicas, llm: llm.replicas } };
   }
 
   /** @param input - everything that `render` reads: of the deployment, its name, UID and spec count */
@@ -156,6 +174,11 @@ export class RevisionApplier {
   }
 }
 
-function pinned({ data }: ControllerRevision): PodTemplates {
+/** All that the children of a revision, but for its record, are made from: with the present spec's router configuration. */
+function revisionInput(deployment: Live<R2RDeployment>, { revision, templates }: PinnedPods, replicas: Replicas): RevisionInput {
+  return { deployment, revision, templates, config: routerConfig(deployment), replicas };
+}
+
+function templatesOf({ data }: ControllerRevision): PodTemplates {
   return data as PodTemplates;
 }

@@ -16,8 +16,10 @@ export interface RoleState {
   readonly complete: boolean;
   /** Why the role is not complete, if a pod or the Deployment says so. */
   readonly problem: Problem | undefined;
-  /** The Deployment gave up waiting (`progressDeadlineSeconds`). */
+  /** The Deployment gave up waiting (`progressDeadlineSeconds`), which it never does for pods that it is scaled up to. */
   readonly deadlineExceeded: boolean;
+  /** When the oldest pod that is not ready was made. */
+  readonly waitingSince: Date | undefined;
 }
 
 /**
@@ -41,7 +43,25 @@ export function roleState(wanted: number, deployment: Deployment | undefined, po
     problem: complete ? undefined : (podProblem(pods, [containers.engine]) ?? creationProblem(deployment)),
     deadlineExceeded:
       status?.conditions?.some(({ type, reason }) => type === 'Progressing' && reason === 'ProgressDeadlineExceeded') ?? false,
+    waitingSince: oldestUnready(pods),
   };
+}
+
+function oldestUnready(pods: readonly Pod[]): Date | undefined {
+  const made = pods
+    .filter((pod) => !pod.metadata?.deletionTimestamp && !isReady(pod))
+    .flatMap(({ metadata }) => metadata?.creationTimestamp ?? []);
+  // RFC 3339 times sort as text
+  const [oldest] = made.sort();
+  return oldest === undefined ? undefined : new Date(oldest);
+}
+
+/** When the last of the pods became ready; undefined while one is not. */
+export function allReadySince(pods: readonly Pod[]): Date | undefined {
+  if (pods.length === 0 || !pods.every(isReady)) return undefined;
+  const times = pods.flatMap(({ status }) => status?.conditions?.find(({ type }) => type === 'Ready')?.lastTransitionTime ?? []);
+  const newest = times.sort().at(-1);
+  return newest === undefined ? undefined : new Date(newest);
 }
 
 /** The routers of a revision: containers of the SLM pods with a readiness of their own. */

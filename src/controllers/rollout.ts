@@ -1,3 +1,5 @@
+import type { RolloutStrategy } from '../api/rollout-spec.ts';
+
 /** What is known of one revision's children. */
 export interface RevisionState {
   readonly revision: string;
@@ -5,10 +7,34 @@ export interface RevisionState {
   readonly complete: boolean;
   /** Router pods that still exist, ending ones included. */
   readonly routerPods: number;
+  /** Its Deployments ask for pods, or there are pods, ending ones included. */
+  readonly started: boolean;
+}
+
+/** @returns the revision that pods are to be of: the present spec's, unless the strategy is to leave what serves as it is */
+export function rolloutTarget(
+  strategy: RolloutStrategy,
+  wanted: string,
+  serving: string | undefined,
+  revisions: readonly RevisionState[],
+): string {
+  const holds = strategy === 'None' && serving !== undefined && revisions.some(({ revision }) => revision === serving);
+  return holds ? serving : wanted;
+}
+
+/**
+ * Whether the target may have pods by now. InPlace keeps it at none until those of all other revisions have gone; one that has been started is
+ * never taken back.
+ */
+export function mayStart(strategy: RolloutStrategy, target: string, revisions: readonly RevisionState[]): boolean {
+  if (strategy !== 'InPlace') return true;
+  const started = revisions.filter((each) => each.started).map(({ revision }) => revision);
+  return started.includes(target) || started.length === 0;
 }
 
 export interface RolloutInput {
-  /** The revision of the present spec. */
+  readonly strategy: RolloutStrategy;
+  /** The revision that pods are to be of, see {@link rolloutTarget}. */
   readonly target: string;
   /** Whether the spec asks for any router: without one there is nobody to answer a probe, and nobody to keep waiting. */
   readonly wantsRouters: boolean;
@@ -30,14 +56,15 @@ export interface RolloutStep {
 }
 
 /**
- * One step of a surge roll-out, decided from the state of the world alone, so that any operator replica can take over at any moment.
- * Revisions are never mixed: the endpoint moves from one to the other in one write, after the new one answered a request end to end.
- * An old revision that serves nobody never holds the new one up, and a new one that does not come up never takes the old one down.
+ * One step of a roll-out, decided from the state of the world alone, so that any operator replica can take over at any moment.
+ * Revisions are never mixed: the endpoint moves from one to the other in one write; under Surge after the new one answered a request end to
+ * end, under InPlace at once, because the old one is about to go.
+ * An old revision that serves nobody never holds the new one up, and under Surge a new one that does not come up never takes the old one down.
  */
-export function rolloutStep({ target, wantsRouters, serving, revisions, probed }: RolloutInput): RolloutStep {
+export function rolloutStep({ strategy, target, wantsRouters, serving, revisions, probed }: RolloutInput): RolloutStep {
   const stateOf = (revision: string | undefined): RevisionState | undefined => revisions.find((each) => each.revision === revision);
   const ready = stateOf(target)?.complete ?? false;
-  const nothingToKeep = serving === undefined || serving === target || stateOf(serving) === undefined;
+  const nothingToKeep = serving === undefined || serving === target || stateOf(serving) === undefined || strategy === 'InPlace';
   const serve = nothingToKeep || (ready && (probed || !wantsRouters)) ? target : serving;
   return {
     serve,

@@ -4,10 +4,14 @@ import { namingSecrets } from '../api/mounted-secrets.ts';
 import type { MountedSecret } from '../api/mounted-secrets.ts';
 import type { R2RDeploymentStatus } from '../api/r2rdeployment-status.ts';
 import type { RouterStatus } from '../api/router-status.ts';
+import type { ServedRevision } from '../api/rollout-history.ts';
 import { commonBundle, networkProblem, routerAlarm, routingBeneficial } from './network-state.ts';
 import type { Problem } from './pod-problem.ts';
 import { requestErrors } from './request-errors.ts';
 import type { RoleState, RouterState } from './role-state.ts';
+import { withServing } from './rollout-history.ts';
+import { gap, heldUpBy, lateness, reachedReason, roomAdvice, suspension, wish } from './rollout-status.ts';
+import type { RolloutView } from './rollout-status.ts';
 import { routingSummary, significant } from './routing.ts';
 import type { Routing } from './routing.ts';
 
@@ -22,6 +26,7 @@ export interface Observation {
   readonly serving: string;
   /** Children of revisions other than the target still exist. */
   readonly oldRevisions: boolean;
+  readonly rollout: RolloutView;
   /** The target's roles. */
   readonly slm: RoleState;
   readonly llm: RoleState;
@@ -62,7 +67,9 @@ export function computeStatus(seen: Observation, previous: R2RDeploymentStatus |
   const slmReady = roleCondition('SLMReady', slm, seen.readyEngines);
   const llmReady = roleCondition('LLMReady', llm, llm.ready);
   const router = routerCondition(seen);
+  const parts = [llmReady, slmReady, router];
   const reached = !isReconciling(seen, previous);
+  const stopped = seen.stalled ?? stall(seen, parts, reached);
   const beneficial = routingBeneficial(seen.routers);
   const bundle = commonBundle(seen.routers);
   const running = seen.routers.find(({ configDigest }) => configDigest === seen.configDigest);
@@ -71,9 +78,9 @@ export function computeStatus(seen: Observation, previous: R2RDeploymentStatus |
     conditions: setConditions(
       previous?.conditions,
       [
-        readyCondition(seen, [llmReady, slmReady, router]),
-        reconciling(seen, reached),
-        stalled(seen),
+        readyCondition(seen, parts),
+        reconciling(seen, parts, reached, stopped),
+        stalled(stopped),
         ...[slmReady, llmReady, router],
         ...(beneficial ? [beneficial] : []),
       ],
@@ -81,7 +88,8 @@ export function computeStatus(seen: Observation, previous: R2RDeploymentStatus |
       seen.now,
     ),
     endpoint: seen.endpoint,
-    revision: { serving: seen.serving, target: seen.target },
+    revision: { serving: seen.serving, target: seen.rollout.paused?.revision ?? seen.target },
+    history: history(seen, previous),
     slm: seen.total.slm,
     llm: seen.total.llm,
     selector: seen.selector,
@@ -97,6 +105,11 @@ export function computeStatus(seen: Observation, previous: R2RDeploymentStatus |
     }),
     summary: { slm: `${seen.router.ready}/${slm.wanted}`, llm: `${llm.ready}/${llm.wanted}`, ...routingSummary(seen.routing) },
   };
+}
+
+function history({ serving, target, rollout, now }: Observation, previous: R2RDeploymentStatus | undefined): ServedRevision[] {
+  const isOfSpec = serving === (rollout.paused?.revision ?? target);
+  return withServing(previous?.history, serving, isOfSpec ? rollout.described : undefined, now);
 }
 
 /** Known once every router scores with what the configuration names; while another one is loaded it stays what it was. */
@@ -157,51 +170,66 @@ function whyDegraded({ router, routers, unreachableRouters, configDigest }: Obse
 /** A new generation is being worked on until everything it asks for was there once; what falls ill later is not a roll-out. */
 function isReconciling(seen: Observation, previous: R2RDeploymentStatus | undefined): boolean {
   const before = findCondition(previous?.conditions, 'Reconciling');
-  const reachedBefore = before?.status === 'False' && before.reason === reasons.upToDate && before.observedGeneration === seen.generation;
+  const reachedBefore =
+    before?.status === 'False' && before.reason === reachedReason(seen) && before.observedGeneration === seen.generation;
   const complete = seen.slm.complete && seen.llm.complete;
   return !(seen.serving === seen.target && !seen.oldRevisions && (complete || reachedBefore));
 }
 
-function reconciling(seen: Observation, reached: boolean): ConditionInput {
+function reconciling(seen: Observation, parts: readonly ConditionInput[], reached: boolean, stopped: Problem | undefined): ConditionInput {
   const type = 'Reconciling';
-  if (seen.stalled) return { type, status: 'False', reason: seen.stalled.reason, message: 'see condition Stalled' };
+  if (stopped) return { type, status: 'False', reason: stopped.reason, message: 'see condition Stalled' };
+  const told = suspension(seen) ?? (reached ? wish(seen) : gap(seen));
+  if (told) return { type, status: reached ? 'False' : 'True', ...told };
   if (reached) return { type, status: 'False', reason: reasons.upToDate, message: `revision ${seen.target} is rolled out` };
   const progress = `SLM ${seen.router.ready}/${seen.slm.wanted}, LLM ${seen.llm.ready}/${seen.llm.wanted}`;
-  const old = seen.serving === seen.target ? '' : `; revision ${seen.serving} answers meanwhile`;
-  return { type, status: 'True', reason: reasons.updating, message: `revision ${seen.target} is being rolled out: ${progress}${old}` };
+  const held = heldUpBy(parts)?.reason;
+  const reason = held === reasons.insufficientCapacity ? held : reasons.updating;
+  const message = `revision ${seen.target} is being rolled out: ${progress}${meanwhile(seen)}${roomAdvice(seen, reason)}`;
+  return { type, status: 'True', reason, message };
 }
 
-function stalled({ stalled: problem, slm, llm }: Observation): ConditionInput {
+/** Pods that were not there in time hold a roll-out up, not what has been reached before. */
+function stall(seen: Observation, parts: readonly ConditionInput[], reached: boolean): Problem | undefined {
+  const late = reached && ![seen.slm, seen.llm].some(({ deadlineExceeded }) => deadlineExceeded) ? undefined : lateness(seen, parts);
+  return late && { reason: late.reason, message: `${late.message}${meanwhile(seen)}` };
+}
+
+function stalled(problem: Problem | undefined): ConditionInput {
   const type = 'Stalled';
   if (problem) return { type, status: 'True', ...problem };
-  const late = [slm, llm].find((role) => role.deadlineExceeded && !role.complete);
-  if (late) {
-    const message = late.problem?.message ?? 'the pods did not become ready in time';
-    return { type, status: 'True', reason: 'ProgressDeadlineExceeded', message };
-  }
   return { type, status: 'False', reason: reasons.noProblem, message: 'nothing stands in the way' };
 }
 
-/** What only takes its time. */
-const startingReasons = new Set<string>([reasons.podsNotReady, reasons.bundleLoading]);
+function meanwhile({ serving, target }: Observation): string {
+  return serving === target ? '' : `; revision ${serving} goes on answering`;
+}
 
 /**
- * True when the endpoint has moved to the present spec's pods and they answer; whether all of them are there yet is Reconciling's to say.
- * When False, the reason is that of the part that holds it up, the deepest first.
+ * True when the endpoint has moved to the present spec's pods and they answer, or all is as is wished otherwise; whether all pods are there
+ * yet is Reconciling's to say. When False, the reason is that of the part that holds it up, the deepest first.
  */
 function readyCondition(seen: Observation, parts: readonly ConditionInput[]): ConditionInput {
   const type = 'Ready';
-  const meanwhile = seen.serving === seen.target ? '' : `; revision ${seen.serving} goes on answering`;
-  if (seen.stalled) return { type, status: 'False', reason: seen.stalled.reason, message: `${seen.stalled.message}${meanwhile}` };
+  if (seen.stalled) return { type, status: 'False', reason: seen.stalled.reason, message: `${seen.stalled.message}${meanwhile(seen)}` };
+  const suspended = suspension(seen);
+  if (suspended) return { type, status: 'True', ...suspended };
   const answering = (seen.router.ready > 0 || seen.slm.wanted === 0) && (seen.llm.ready > 0 || seen.llm.wanted === 0);
   if (seen.serving === seen.target && answering) {
     const degraded = parts.filter(({ status }) => status === 'False').map((part) => `${part.type}: ${part.message}`);
     const message = degraded.length > 0 ? `answering, but ${degraded.join('; ')}` : `${seen.endpoint} answers`;
-    return { type, status: 'True', reason: reasons.serving, message };
+    const wished = wish(seen);
+    return wished
+      ? { type, status: 'True', reason: wished.reason, message: `${message}; ${wished.message}` }
+      : { type, status: 'True', reason: reasons.serving, message };
   }
-  const told = parts.find(({ status, reason }) => status === 'False' && !startingReasons.has(reason));
-  const waiting = told ?? parts.find(({ status }) => status === 'False');
-  if (waiting) return { type, status: 'False', reason: waiting.reason, message: `${waiting.type}: ${waiting.message}${meanwhile}` };
-  if (seen.probeProblem) return { type, status: 'False', reason: reasons.probeFailed, message: `${seen.probeProblem}${meanwhile}` };
-  return { type, status: 'False', reason: reasons.updating, message: `revision ${seen.target} is being rolled out${meanwhile}` };
+  const missing = gap(seen);
+  if (missing) return { type, status: 'False', ...missing };
+  const held = heldUpBy(parts);
+  if (held) {
+    const message = `${held.type}: ${held.message}${meanwhile(seen)}${roomAdvice(seen, held.reason)}`;
+    return { type, status: 'False', reason: held.reason, message };
+  }
+  if (seen.probeProblem) return { type, status: 'False', reason: reasons.probeFailed, message: `${seen.probeProblem}${meanwhile(seen)}` };
+  return { type, status: 'False', reason: reasons.updating, message: `revision ${seen.target} is being rolled out${meanwhile(seen)}` };
 }

@@ -10,11 +10,22 @@ import type { Deployment, Pod } from '../kube/resources.ts';
 import { podsOfInstance } from './caches.ts';
 import type { Caches } from './caches.ts';
 import type { Problem } from './pod-problem.ts';
-import { readyEngines, readyRouterAddresses, roleState, routerState, runningRouterAddresses, spokenSchemes } from './role-state.ts';
+import {
+  allReadySince,
+  readyEngines,
+  readyRouterAddresses,
+  roleState,
+  routerState,
+  runningRouterAddresses,
+  spokenSchemes,
+} from './role-state.ts';
 import type { RevisionState } from './rollout.ts';
+import { described } from './rollout-history.ts';
+import type { Pause } from './rollout-status.ts';
 import type { RouterClient } from './router-client.ts';
 import { aggregateRouting } from './routing.ts';
 import type { Observation, ReplicaCount } from './status.ts';
+import { isStuck } from './stuck-pods.ts';
 
 /** A revision's state, and where its routers can be reached. */
 export interface ReachableRevision extends RevisionState {
@@ -31,26 +42,29 @@ export function revisionStates(
   deployment: Live<R2RDeployment>,
   target: string,
   applied: readonly Live[],
+  now: Date,
 ): ReachableRevision[] {
   const all = deploymentsOf(caches, deployment, applied);
-  const pods = podsOfInstance(caches, deployment.metadata);
+  const pods = podsOfInstance(caches, deployment.metadata).filter((pod) => !isStuck(pod, now));
   const present = new Set([target, ...[...all, ...pods].flatMap(({ metadata }) => metadata.labels?.[labelKeys.revision] ?? [])]);
   return [...present].map((revision) => {
     const names = revisionNames(deployment.metadata.name, revision);
     const find = (name: string): Live<Deployment> | undefined => all.find(({ metadata }) => metadata.name === name);
     const slmPods = select(pods, revision, 'slm');
+    const llmPods = select(pods, revision, 'llm');
     const [slm, llm] = [find(names.slm), find(names.llm)];
     // an old revision is measured by its own replica counts: the present spec speaks of the target
     const wanted = (child: Live<Deployment> | undefined, spec: number): number =>
       revision === target ? spec : (child?.spec?.replicas ?? 0);
     const roles = [
       roleState(wanted(slm, deployment.spec.slm.replicas), slm, slmPods),
-      roleState(wanted(llm, deployment.spec.llm.replicas), llm, select(pods, revision, 'llm')),
+      roleState(wanted(llm, deployment.spec.llm.replicas), llm, llmPods),
     ];
     return {
       revision,
       complete: roles.every(({ complete }) => complete),
       routerPods: slmPods.length,
+      started: slmPods.length + llmPods.length > 0 || [slm, llm].some((child) => (child?.spec?.replicas ?? 0) > 0),
       routerAddresses: readyRouterAddresses(slmPods),
     };
   });
@@ -58,7 +72,10 @@ export function revisionStates(
 
 export interface ReconcileOutcome {
   readonly deployment: Live<R2RDeployment>;
+  /** The revision that pods are to be of. */
   readonly target: string;
+  /** What of the present spec waits, because its strategy is None. */
+  readonly paused: Pause | undefined;
   readonly serving: string;
   readonly configDigest: string;
   readonly applied: readonly Live[];
@@ -77,9 +94,10 @@ export async function observe(
   const { deployment, target, applied } = outcome;
   const { name, namespace = 'default', generation = 0 } = deployment.metadata;
   const all = deploymentsOf(caches, deployment, applied);
-  const pods = podsOfInstance(caches, deployment.metadata);
+  const pods = podsOfInstance(caches, deployment.metadata).filter((pod) => !isStuck(pod, outcome.now));
   const names = revisionNames(name, target);
   const slmPods = select(pods, target, 'slm');
+  const llmPods = select(pods, target, 'llm');
   const find = (child: string): Live<Deployment> | undefined => all.find(({ metadata }) => metadata.name === child);
 
   const addresses = runningRouterAddresses(slmPods);
@@ -98,8 +116,17 @@ export async function observe(
     target,
     serving: outcome.serving,
     oldRevisions: [...all, ...pods].some(({ metadata }) => metadata.labels?.[labelKeys.revision] !== target),
+    rollout: {
+      ...deployment.spec.rollout,
+      suspended: deployment.spec.suspend,
+      paused: outcome.paused,
+      described: described(deployment),
+      pods: slmPods.length + llmPods.length,
+      oldPods: pods.filter(({ metadata }) => metadata.labels?.[labelKeys.revision] !== target).length,
+      readySince: allReadySince([...slmPods, ...llmPods]),
+    },
     slm: roleState(deployment.spec.slm.replicas, find(names.slm), slmPods),
-    llm: roleState(deployment.spec.llm.replicas, find(names.llm), select(pods, target, 'llm')),
+    llm: roleState(deployment.spec.llm.replicas, find(names.llm), llmPods),
     router: routerState(deployment.spec.slm.replicas, slmPods),
     readyEngines: readyEngines(slmPods),
     total: { slm: count(all, target, 'slm'), llm: count(all, target, 'llm') },

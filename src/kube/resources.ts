@@ -15,6 +15,7 @@ import type {
   V1Node,
   V1PersistentVolumeClaim,
   V1Pod,
+  V1PodDisruptionBudget,
   V1ReplicaSet,
   V1Role,
   V1RoleBinding,
@@ -41,6 +42,7 @@ export type NetworkPolicy = Raw<V1NetworkPolicy>;
 export type Node = Raw<V1Node>;
 export type PersistentVolumeClaim = Raw<V1PersistentVolumeClaim>;
 export type Pod = Raw<V1Pod>;
+export type PodDisruptionBudget = Raw<V1PodDisruptionBudget>;
 export type ReplicaSet = Raw<V1ReplicaSet>;
 export type Role = Raw<V1Role>;
 export type RoleBinding = Raw<V1RoleBinding>;
@@ -75,6 +77,8 @@ export const leases = namespaced<Lease>('coordination.k8s.io', 'leases', 'Lease'
 export const endpointSlices = namespaced<EndpointSlice>('discovery.k8s.io', 'endpointslices', 'EndpointSlice');
 export const events = namespaced<Event>('events.k8s.io', 'events', 'Event');
 export const networkPolicies = namespaced<NetworkPolicy>('networking.k8s.io', 'networkpolicies', 'NetworkPolicy');
+
+export const podDisruptionBudgets = namespaced<PodDisruptionBudget>('policy', 'poddisruptionbudgets', 'PodDisruptionBudget');
 
 export const clusterRoles = clusterWide<ClusterRole>(rbac, 'clusterroles', 'ClusterRole');
 export const clusterRoleBindings = clusterWide<ClusterRoleBinding>(rbac, 'clusterrolebindings', 'ClusterRoleBinding');

@@ -8,6 +8,7 @@ import { ownerReference } from '../api/r2rdeployment.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import { routerConfigKey } from '../api/router-config.ts';
 import type { RouterConfig } from '../api/router-config.ts';
+import { addDisruptionBudgets } from './disruption-budgets.ts';
 import type { JsonObject, KubeObject } from './json.ts';
 import { addNetworkPolicies } from './network-policies.ts';
 import type { RenderOptions } from './options.ts';
@@ -27,7 +28,7 @@ export interface RevisionInput {
 
 /**
  * All children of one revision, in the order to apply them: what pods need comes before the pods. Pure and deterministic. The
- * NetworkPolicies are missing from the list when the spec switches them off; the caller deletes what is no longer in it.
+ * NetworkPolicies and PodDisruptionBudgets are missing from the list when the spec switches them off; the caller deletes what is no longer in it.
  */
 export function revisionChildren(input: RevisionInput, options: RenderOptions): readonly KubeObject[] {
   const { deployment, revision, templates, config } = input;
@@ -40,6 +41,7 @@ export function revisionChildren(input: RevisionInput, options: RenderOptions): 
       data: { [routerConfigKey]: canonicalJson(config) },
     });
     if (deployment.spec.networkPolicy.enabled) addNetworkPolicies(chart, deployment, revision, options);
+    if (deployment.spec.podDisruptionBudget.enabled) addDisruptionBudgets(chart, name, revision);
     new k8s.KubeService(chart, 'llm-service', {
       metadata: { name: names.llm, labels: { [labelKeys.component]: 'llm' } },
       spec: {
@@ -92,7 +94,8 @@ function scope(deployment: R2RDeployment, revision?: string) {
 
 /** A plain ApiObject: cdk8s's typed Deployment would drop the sidecar's restartPolicy, which is newer than its Kubernetes 1.27. */
 function addDeployment(chart: Chart, role: Component, { deployment, revision, replicas }: RevisionInput, template: JsonObject): void {
-  const { metadata } = deployment;
+  const { metadata, spec } = deployment;
+  const inPlace = spec.rollout.strategy === 'InPlace';
   new ApiObject(chart, `${role}-deployment`, {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
@@ -100,10 +103,9 @@ function addDeployment(chart: Chart, role: Component, { deployment, revision, re
     spec: {
       replicas: replicas[role],
       selector: { matchLabels: selectorLabels(metadata.name, revision, role) },
-      // Within a revision only the router's image or resources change the pods: never a gap, one pod more for a while.
-      strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
-      // Above the engine's start-up time, so that a slow start is not reported as a failure.
-      progressDeadlineSeconds: 1500,
+      // Within a revision only the router's image or resources change the pods: one pod more for a while, or where there is no room one less.
+      strategy: { type: 'RollingUpdate', rollingUpdate: inPlace ? { maxSurge: 0, maxUnavailable: 1 } : { maxSurge: 1, maxUnavailable: 0 } },
+      progressDeadlineSeconds: spec.rollout.progressDeadlineSeconds,
       revisionHistoryLimit: 2,
       template,
     },

@@ -1,6 +1,6 @@
 import { containers, labels, revisionNames } from '../api/names.ts';
 import type { Component } from '../api/names.ts';
-import type { PodTemplateOverlay } from '../api/model-server.ts';
+import type { ModelServer, PodTemplateOverlay } from '../api/model-server.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import { revisionOf } from '../api/revision.ts';
 import { gpuTolerations, podSecurityContext } from './container.ts';
@@ -13,6 +13,7 @@ import { OverlayError, mergePodSpec } from './overlay.ts';
 import { routerContainer, routerVolumes } from './router-container.ts';
 import { networkSources, routerGpuCount } from './router-network.ts';
 import { nodeLabels, togetherOn } from './shared-node.ts';
+import { spreadOverNodes } from './spread.ts';
 
 /** `template` of the two Deployments of a revision. */
 export interface PodTemplates {
@@ -36,6 +37,8 @@ export function podTemplates(deployment: R2RDeployment, options: RenderOptions):
   const slm: JsonObject = {
     serviceAccountName: revisionNames(metadata.name, revision).router,
     ...podDefaults('slm'),
+    ...priority(spec.slm),
+    ...spreadOverNodes(metadata.name, revision, 'slm'),
     initContainers: [{ ...engineContainer(spec.slm, 'slm', options), restartPolicy: 'Always' }],
     containers: [routerContainer(metadata.name, revision, spec, options)],
     volumes: [
@@ -48,6 +51,8 @@ export function podTemplates(deployment: R2RDeployment, options: RenderOptions):
   };
   const llm: JsonObject = {
     ...podDefaults('llm'),
+    ...priority(spec.llm),
+    ...spreadOverNodes(metadata.name, revision, 'llm'),
     containers: [engineContainer(spec.llm, 'llm', options)],
     volumes: [...modelVolumes([modelSource(spec.llm.model)]), ...engineVolumes(spec.llm)],
     ...gpuTolerations(gpuCount(spec.llm, 'llm')),
@@ -65,6 +70,10 @@ function podDefaults(role: Component): JsonObject {
     securityContext: podSecurityContext,
     terminationGracePeriodSeconds: gracePeriodSeconds[role],
   };
+}
+
+function priority({ priorityClassName }: ModelServer): JsonObject {
+  return priorityClassName === undefined ? {} : { priorityClassName };
 }
 
 function template(

@@ -42,6 +42,10 @@ describe('the revision', () => {
     ['router.modelName', 'other'],
     ['api.service.type', 'LoadBalancer'],
     ['networkPolicy.enabled', false],
+    ['podDisruptionBudget.enabled', false],
+    ['rollout.strategy', 'InPlace'],
+    ['rollout.progressDeadlineSeconds', 60],
+    ['suspend', true],
     ['router.precision', 'fp32'],
     ['router.lookahead', 'Nested'],
   ];
@@ -63,6 +67,7 @@ describe('the revision', () => {
     ['slm.extraArgs', ['--x']],
     ['slm.resources.limits', { cpu: 1 }],
     ['llm.podTemplate.spec', { nodeName: 'a' }],
+    ['slm.priorityClassName', 'high'],
   ];
   for (const [path, value] of newRevision) {
     it(`changes with ${path}`, () => {

@@ -68,6 +68,15 @@ const wrong: readonly (readonly [string, string, unknown, readonly RegExp[]])[] 
     [/spec\.slm\.resources\.limits\[memory\]/, /a quantity such as 2, 500m or 4Gi/],
   ],
   ['negative CPU', 'spec.router.resources.requests', { cpu: -1 }, [/spec\.router\.resources\.requests\[cpu\]/, /a quantity such as/]],
+  ['an unknown roll-out', 'spec.rollout.strategy', 'Recreate', [/spec\.rollout\.strategy/, /supported values: "Surge", "InPlace", "None"/]],
+  ['a deadline of 5 s', 'spec.rollout.progressDeadlineSeconds', 5, [/progressDeadlineSeconds/, /greater than or equal to 10/]],
+  ['half a suspension', 'spec.suspend', 'yes', [/spec\.suspend/, /must be of type boolean/]],
+  [
+    'a priority class in upper case',
+    'spec.llm.priorityClassName',
+    'High',
+    [/priorityClassName: must be the name of a PriorityClass: lower-case letters/],
+  ],
   ['a pod overlay that is a list', 'spec.slm.podTemplate', [], [/spec\.slm\.podTemplate/, /must be of type object/]],
   [
     'a label of 64 characters',

@@ -15,6 +15,7 @@ const role = (state: Partial<RoleState> = {}): RoleState => ({
   complete: true,
   problem: undefined,
   deadlineExceeded: false,
+  waitingSince: undefined,
   ...state,
 });
 const starting: Partial<RoleState> = { ready: 0, complete: false };
@@ -28,6 +29,16 @@ const observation = (seen: Partial<Observation> = {}): Observation => ({
   target: 'aaaaaaaa',
   serving: 'aaaaaaaa',
   oldRevisions: false,
+  rollout: {
+    strategy: 'Surge',
+    progressDeadlineSeconds: 600,
+    suspended: false,
+    paused: undefined,
+    described: { slm: '/models/slm', llm: '/models/llm' },
+    pods: 2,
+    oldPods: 0,
+    readySince: undefined,
+  },
   slm: role(),
   llm: role(),
   router: { wanted: 1, ready: 1, problem: undefined },

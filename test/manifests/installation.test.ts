@@ -29,7 +29,7 @@ function installation(namespace = 'r2r-system'): readonly Installed[] {
   return new Installation(new App(), 'install', { ...images, version: '1', namespace }).toJson() as Installed[];
 }
 
-const plurals: Readonly<Record<string, string>> = { NetworkPolicy: 'networkpolicies' };
+const plurals: Readonly<Record<string, string>> = { NetworkPolicy: 'networkpolicies', PodDisruptionBudget: 'poddisruptionbudgets' };
 
 /** The path of an object for server-side apply. */
 function applyPath({ apiVersion, kind, metadata }: Installed | KubeObject, query = ''): string {
@@ -153,6 +153,7 @@ describe('the installed operator, on a real API server', function () {
       '/apis/rbac.authorization.k8s.io/v1/roles',
       '/apis/rbac.authorization.k8s.io/v1/rolebindings',
       '/apis/networking.k8s.io/v1/networkpolicies',
+      '/apis/policy/v1/poddisruptionbudgets',
     ];
     for (const path of lists) assert.equal((await operator.send('GET', path)).status, 200, path);
     const may = async (verb: string, apiGroup: string, resource: string, inNamespace: string) => {

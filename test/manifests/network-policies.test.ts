@@ -5,7 +5,7 @@ import type { KubeObject } from '../../src/manifests/index.ts';
 import { jobsNetworkPolicy, operatorLabels } from '../../src/manifests/index.ts';
 import { stored } from '../api/deployments.ts';
 import { storedRouter } from '../api/routers.ts';
-import { options, render, workload } from './rendering.ts';
+import { example, options, render, workload } from './rendering.ts';
 import { jobOptions, jobOf, renderRouter } from './router-rendering.ts';
 
 type Labels = Readonly<Record<string, string>>;
@@ -103,6 +103,26 @@ describe('the network policies', () => {
     assert.equal(allowed(silent, others['Prometheus in the monitoring namespace'], router, 9090), false);
     assert.equal(allowed(silent, others['the operator'], router, 9090), true);
   });
+
+  for (const file of ['r2rdeployment.yaml', 'r2rdeployment-secured.yaml', 'r1-1.5b-32b.yaml']) {
+    it(`leave no pod of examples/${file} open: each is closed but for what a rule lets in`, () => {
+      const rendered = render(example(file));
+      const workloads = rendered.filter(({ spec }) => (spec as { template?: object } | undefined)?.template !== undefined);
+      assert.ok(workloads.length >= 2);
+      for (const { metadata, spec } of workloads as unknown as readonly {
+        metadata: Pod & { name: string };
+        spec: { template: { metadata: Pod } };
+      }[]) {
+        const { labels } = spec.template.metadata;
+        const applying = policiesOf(rendered).filter((policy) => matches(policy.spec.podSelector, labels));
+        assert.ok(
+          applying.some((policy) => policy.spec.policyTypes.includes('Ingress')),
+          metadata.name,
+        );
+        assert.equal(allowed(policiesOf(rendered), others['a client elsewhere'], { namespace: metadata.namespace, labels }, 12_345), false);
+      }
+    });
+  }
 
   it('are not there when the spec switches them off', () => {
     const off = render(stored('tiny', { slm: { model: '/a' }, llm: { model: '/b' }, networkPolicy: { enabled: false } }));

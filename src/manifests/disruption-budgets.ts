@@ -1,0 +1,20 @@
+import type { Chart } from 'cdk8s';
+import { k8s } from 'cdk8s-plus-27';
+import { labelKeys, revisionNames, selectorLabels } from '../api/names.ts';
+
+/**
+ * One PodDisruptionBudget for each role of a revision: a drain takes one pod after the other. Pods that are not ready may always go, so that
+ * they hold no drain up.
+ */
+export function addDisruptionBudgets(chart: Chart, instance: string, revision: string): void {
+  for (const role of ['slm', 'llm'] as const) {
+    new k8s.KubePodDisruptionBudget(chart, `${role}-budget`, {
+      metadata: { name: revisionNames(instance, revision)[role], labels: { [labelKeys.component]: role } },
+      spec: {
+        maxUnavailable: k8s.IntOrString.fromNumber(1),
+        selector: { matchLabels: selectorLabels(instance, revision, role) },
+        unhealthyPodEvictionPolicy: 'AlwaysAllow',
+      },
+    });
+  }
+}
