@@ -17,6 +17,9 @@ import { applyChild, retireRevision } from './children.ts';
 import { ChildInTheWayError, ChildRefusedError } from './refusals.ts';
 import type { AppliedChild } from './children.ts';
 import type { OperatorMetrics } from './metrics.ts';
+import { ModelCache, awaitingModels, keptModels, withModels } from './models/index.ts';
+import type { ModelsState } from './models/index.ts';
+import type { ProgressClient } from './router/progress-client.ts';
 import { specProblem } from './spec-problem.ts';
 import type { Problem } from './pod-problem.ts';
 import { RevisionApplier } from './revision-applier.ts';
@@ -35,6 +38,8 @@ export interface ReconcilerOptions {
   readonly routers: RouterClient;
   readonly render: RenderOptions;
   readonly operatorMetrics: OperatorMetrics;
+  /** How downloads are asked how far they are. Left out: they are not. */
+  readonly progress?: ProgressClient | undefined;
   /** Wall clock, for transition times and for how often routing numbers are written. */
   readonly now?: () => Date;
 }
@@ -53,12 +58,14 @@ const routingWriteMs = 30_000;
 export class R2RDeploymentReconciler {
   readonly #options: ReconcilerOptions;
   readonly #revisions: RevisionApplier;
+  readonly #models: ModelCache;
   /** When routing numbers were last written, by key. Lost on a restart, which costs one early write. */
   readonly #routingWritten = new Map<string, number>();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
     this.#revisions = new RevisionApplier(options);
+    this.#models = new ModelCache(options);
   }
 
   readonly reconcile = async (key: ObjectKey, signal: AbortSignal, { logger }: ReconcileContext): Promise<Result | undefined> => {
@@ -66,6 +73,7 @@ export class R2RDeploymentReconciler {
     const live = caches.r2r.get(key);
     if (!live || live.metadata.deletionTimestamp) {
       this.#routingWritten.delete(keyString(key));
+      this.#models.forget(key);
       return undefined;
     }
 
@@ -87,9 +95,15 @@ export class R2RDeploymentReconciler {
     const target = revisionOf(deployment.spec);
     let stalled: Problem | undefined;
     let applied: AppliedChild[] = [];
+    let models: ModelsState | undefined;
+    let awaitsModels = false;
     try {
-      applied = await this.#revisions.apply(deployment, target, templates, signal);
+      models = await this.#models.bring(deployment, signal);
+      // once its pods have been made, a revision goes on: its models were there
+      awaitsModels = models?.problem !== undefined && !this.#revisions.exists(deployment, target);
+      if (!awaitsModels) applied = await this.#revisions.apply(deployment, target, templates, signal);
     } catch (error) {
+      if (error instanceof OverlayError) return this.#stall(live, { reason: reasons.specInvalid, message: error.message }, signal);
       if (error instanceof ChildInTheWayError) {
         logger.info({ reason: error.message }, 'waiting for garbage collection');
         return { requeueAfterMs: 500 };
@@ -114,9 +128,12 @@ export class R2RDeploymentReconciler {
       },
       signal,
     );
-    const status = this.#holdRouting(deployment, computeStatus(observation, deployment.status));
+    const computed = computeStatus(awaitsModels ? awaitingModels(observation, models) : observation, deployment.status);
+    const held = this.#holdRouting(deployment, computed);
+    const status = models || !stalled ? withModels(held, models, observation.generation, this.#now()) : keptModels(held, deployment.status);
     await this.#write(deployment, status, signal);
-    return { requeueAfterMs: isUnderWay(status) ? pollMs.whileUnderWay : pollMs.steady };
+    const pods = isUnderWay(status) && !awaitsModels ? pollMs.whileUnderWay : pollMs.steady;
+    return { requeueAfterMs: Math.min(pods, models?.requeueAfterMs ?? pods) };
   };
 
   /** Moves the endpoint and takes old revisions down, as far as it is time for that. */

@@ -33,6 +33,11 @@ export class RevisionApplier {
     return record ? pinned(record) : podTemplates(deployment, this.#options.render);
   }
 
+  /** Whether pods of a revision have been asked for. */
+  exists({ metadata: { namespace, name } }: Live<R2RDeployment>, revision: string): boolean {
+    return this.#options.caches.deployments.get({ namespace, name: revisionNames(name, revision).slm }) !== undefined;
+  }
+
   /**
    * Applies everything the present spec asks for, and removes what it no longer does.
    *

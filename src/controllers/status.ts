@@ -183,7 +183,7 @@ function stalled({ stalled: problem, slm, llm }: Observation): ConditionInput {
 }
 
 /** What only takes its time. */
-const startingReasons = new Set<string>([reasons.podsNotReady, reasons.bundleLoading]);
+const startingReasons = new Set<string>([reasons.podsNotReady, reasons.bundleLoading, reasons.modelDownloading]);
 
 /**
  * True when the endpoint has moved to the present spec's pods and they answer; whether all of them are there yet is Reconciling's to say.
