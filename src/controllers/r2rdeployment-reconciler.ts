@@ -131,7 +131,8 @@ export class R2RDeploymentReconciler {
     const computed = computeStatus(awaitsModels ? awaitingModels(observation, models) : observation, deployment.status);
     const held = this.#holdRouting(deployment, computed);
     const status = models || !stalled ? withModels(held, models, observation.generation, this.#now()) : keptModels(held, deployment.status);
-    await this.#write(deployment, status, signal);
+    // what is known of downloads goes on from the status before, which must not be an old one
+    await this.#write(deployment, status, signal, models && deployment.metadata.resourceVersion);
     const pods = isUnderWay(status) && !awaitsModels ? pollMs.whileUnderWay : pollMs.steady;
     return { requeueAfterMs: Math.min(pods, models?.requeueAfterMs ?? pods) };
   };
@@ -242,8 +243,8 @@ export class R2RDeploymentReconciler {
     return {};
   }
 
-  async #write(live: Live<R2RDeployment>, status: R2RDeploymentStatus, signal: AbortSignal): Promise<void> {
-    const written = await ensureStatus(this.#options.client, r2rDeployments, status, live, { signal });
+  async #write(live: Live<R2RDeployment>, status: R2RDeploymentStatus, signal: AbortSignal, resourceVersion?: string): Promise<void> {
+    const written = await ensureStatus(this.#options.client, r2rDeployments, status, live, { signal, resourceVersion });
     if (written) noteChanges(this.#options.recorder, live, live.status, status);
   }
 
