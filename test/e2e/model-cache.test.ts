@@ -101,7 +101,7 @@ describe('models from a hub on a real node', function () {
     const { choices } = await client.chat.completions.create({
       model: name,
       messages: [{ role: 'user', content: 'Start with 12. Add 30. What is the result?' }],
-      max_tokens: 60,
+      max_completion_tokens: 60,
     });
     assert.ok((choices[0]?.message.content ?? '').length > 0);
   };
@@ -115,7 +115,7 @@ describe('models from a hub on a real node', function () {
     assert.match(progress.progress ?? '', /^\d+% of 1\.1 MiB, [\d.]+ KiB\/s, \d+ s left$/);
     const ready = await conditionOf('tiny', 'LLMReady');
     assert.equal(ready?.reason, 'ModelDownloading');
-    assert.match(ready?.message ?? '', /hf:\/\/tiny\/llm@main is being downloaded: \d+% of 1\.1 MiB/);
+    assert.match(ready.message, /hf:\/\/tiny\/llm@main is being downloaded: \d+% of 1\.1 MiB/);
     assert.deepEqual((await podsOf('tiny')).filter(isServing), []);
   });
 
