@@ -1,7 +1,19 @@
 import type { Condition } from './r2rdeployment-status.ts';
 
-/** The first three are those that kstatus reads; `RoutingBeneficial` says whether routing is faster than the LLM alone, and never changes the others. */
-export const conditionTypes = ['Ready', 'Reconciling', 'Stalled', 'SLMReady', 'LLMReady', 'RouterReady', 'RoutingBeneficial'] as const;
+/**
+ * The first three are those that kstatus reads; `RoutingBeneficial` says whether routing is faster than the LLM alone, and never changes the others.
+ * `ModelsReady` is there only where a model is on the hub.
+ */
+export const conditionTypes = [
+  'Ready',
+  'Reconciling',
+  'Stalled',
+  'SLMReady',
+  'LLMReady',
+  'RouterReady',
+  'RoutingBeneficial',
+  'ModelsReady',
+] as const;
 export type ConditionType = (typeof conditionTypes)[number];
 
 /**
@@ -55,6 +67,26 @@ export const reasons = {
   noBundleYet: 'NoBundleYet',
   /** Many of the last minute's requests ended with an error of ours; the endpoint goes on answering. */
   routerErrors: 'RouterErrors',
+  /** Models on the hub are downloaded to the cache; the revision that serves goes on meanwhile. The message has speed and estimate. */
+  modelDownloading: 'ModelDownloading',
+  /** All models of the spec are in the cache. */
+  downloaded: 'Downloaded',
+  /** The hub wants a token, or another one (private and gated models); the message says what to do. */
+  modelAccessDenied: 'ModelAccessDenied',
+  /** There is no such repository or revision. */
+  modelNotFound: 'ModelNotFound',
+  /** The repository holds nothing that can be served: no safetensors, or no tokenizer.json. */
+  modelUnsupported: 'ModelUnsupported',
+  /** What the hub sent is not what it lists, twice. */
+  modelChecksumMismatch: 'ModelChecksumMismatch',
+  /** The claim has no room for the model. */
+  modelCacheFull: 'ModelCacheFull',
+  /** The claim cannot be written. */
+  modelCacheUnusable: 'ModelCacheUnusable',
+  /** The hub does not answer; it is tried again. */
+  hubUnavailable: 'HubUnavailable',
+  /** A download failed for another reason; the message has it. */
+  modelDownloadFailed: 'ModelDownloadFailed',
   /** Nothing stands in the way. */
   noProblem: 'NoProblem',
   /** Not known yet. */

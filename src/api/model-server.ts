@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { freeForm, rules } from './cel.ts';
+import type { Rule } from './cel.ts';
 import { objectName } from './endpoint-spec.ts';
+import { hubModelForm } from './hub-model.ts';
 
 /** What serves a model: `SGLang` on GPUs (stock image), or `CPU`, this project's own small engine. */
 export const engines = ['SGLang', 'CPU'] as const;
@@ -40,33 +42,43 @@ export const ownedFlags = [
   'ssl-certfile',
 ] as const;
 
-const model = z
-  .string()
-  .min(1)
-  .max(1024)
-  .meta(
-    rules(
-      {
-        rule: "!self.startsWith('hf://')",
-        message:
-          'model: hf:// is not supported yet; put the model folder on a PersistentVolumeClaim and write pvc://<claim>/<path>, or give an absolute path in the image',
-      },
-      {
-        rule: "self.startsWith('hf://') || self.matches('^(pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?(/[A-Za-z0-9._@+-]+)*/?$') && self != '/'",
-        message:
-          'model: must be pvc://<claim>/<path> or an absolute path in the image such as /models/slm (letters, digits and . _ @ + - in each part)',
-      },
-      {
-        rule: "!self.matches('(^|/)[.][.]?(/|$)')",
-        message: 'model: must not contain "." or ".." as a part of the path; write the folder\'s full path',
-      },
-    ),
-  )
-  .describe(
-    'The model folder (config.json, model.safetensors, tokenizer.json as Hugging Face writes them): `pvc://<claim>/<path>`, a folder on a ' +
-      'PersistentVolumeClaim of the same namespace, mounted read-only at `/models/<claim>`; or an absolute path, which the images of engine and router must both have. ' +
-      'SLM and LLM must share one tokenizer.',
-  );
+/**
+ * Forms of a model's address.
+ *
+ * @param onHub - what is demanded of one on a hub
+ * @param otherForms - for the message, behind those that every model may have
+ */
+export function modelAddress(onHub: Rule, otherForms = '') {
+  return z
+    .string()
+    .min(1)
+    .max(1024)
+    .meta(
+      rules(
+        onHub,
+        {
+          rule: "self.startsWith('hf://') || self.matches('^(pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?(/[A-Za-z0-9._@+-]+)*/?$') && self != '/'",
+          message: `model: must be pvc://<claim>/<path> or an absolute path in the image such as /models/slm (letters, digits and . _ @ + - in each part)${otherForms}`,
+        },
+        {
+          rule: "!self.matches('(^|/)[.][.]?(/|$)')",
+          message: 'model: must not contain "." or ".." as a part of the path; write the folder\'s full path',
+        },
+      ),
+    );
+}
+
+const onHub = {
+  rule: `!self.startsWith('hf://') || self.matches('${hubModelForm}')`,
+  message: 'model: a model on the hub must be hf://<org>/<repo>@<revision>, such as hf://Qwen/Qwen3-8B@main, or hf://<org>/<repo>',
+};
+
+const model = modelAddress(onHub, ', or hf://<org>/<repo>@<revision>').describe(
+  'The model (config.json, safetensors, tokenizer.json as Hugging Face writes them): `hf://<org>/<repo>@<revision>`, which is downloaded once to `modelCache` (revision left out: ' +
+    '`main`; the commit it is at the time is kept, so that all pods have the same); `pvc://<claim>/<path>`, a folder on a ' +
+    'PersistentVolumeClaim of the same namespace, mounted read-only at `/models/<claim>`; or an absolute path, which the images of engine and router must both have. ' +
+    'SLM and LLM must share one tokenizer.',
+);
 
 export const image = z
   .string()

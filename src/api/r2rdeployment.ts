@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { rules } from './cel.ts';
 import { disruptionSchema } from './disruption-spec.ts';
 import { endpointSchema } from './endpoint-spec.ts';
+import { modelCacheRule, modelCacheSchema } from './model-cache-spec.ts';
 import { llmSchema, slmSchema } from './model-server.ts';
 import { monitoringNamespace } from './monitoring-namespace.ts';
 import type { ObjectMeta, OwnerReference } from './object-meta.ts';
@@ -30,16 +31,19 @@ const networkPolicy = z.object({
   monitoringNamespace: monitoringNamespace('Namespace whose pods may scrape router metrics (port 9090). Left out: only the operator may.'),
 });
 
-export const specSchema = z.object({
-  slm: slmSchema.describe('The small model: drafts every token.'),
-  llm: llmSchema.describe('The large model: supplies the tokens where the small one would go astray.'),
-  router: routerSchema.prefault({}).describe('The router beside each SLM: decides token by token.'),
-  api: endpointSchema.prefault({}).describe('The endpoint for clients.'),
-  networkPolicy: networkPolicy.prefault({}).describe('Who may connect to the pods.'),
-  podDisruptionBudget: disruptionSchema.prefault({}).describe('How far the pods may be evicted at once.'),
-  rollout: rolloutSchema.prefault({}).describe('How a changed spec reaches the pods.'),
-  suspend,
-});
+export const specSchema = z
+  .object({
+    slm: slmSchema.describe('The small model: drafts every token.'),
+    llm: llmSchema.describe('The large model: supplies the tokens where the small one would go astray.'),
+    router: routerSchema.prefault({}).describe('The router beside each SLM: decides token by token.'),
+    api: endpointSchema.prefault({}).describe('The endpoint for clients.'),
+    networkPolicy: networkPolicy.prefault({}).describe('Who may connect to the pods.'),
+    podDisruptionBudget: disruptionSchema.prefault({}).describe('How far the pods may be evicted at once.'),
+    rollout: rolloutSchema.prefault({}).describe('How a changed spec reaches the pods.'),
+    suspend,
+    modelCache: modelCacheSchema.optional().describe('Where hf:// models are downloaded to, once for all pods. They mount it read-only.'),
+  })
+  .meta(rules(modelCacheRule));
 
 /** The whole resource, as the CRD describes it; `metadata` is the API server's own. */
 export const r2rDeploymentSchema = z

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { rules } from './cel.ts';
 import { claimName } from './endpoint-spec.ts';
-import { image, slmSchema } from './model-server.ts';
+import { image, modelAddress, slmSchema } from './model-server.ts';
 import type { ModelServer } from './model-server.ts';
 import { defaultGpus, defaultVerifier, presetSettings } from './r2rrouter-presets.ts';
 import type { ModelRole, RouterPresetName } from './r2rrouter-presets.ts';
@@ -24,6 +24,13 @@ const modelRules = [
     message: 'url: the server is borrowed, so nothing is started; remove url, or remove the fields that describe a server',
   },
 ];
+
+/** The cache is a deployment's, and so are its downloads; what is in it has an address that Jobs can mount. */
+const onHub = {
+  rule: "!self.startsWith('hf://')",
+  message:
+    'model: the Jobs of an R2RRouter download no models; write the address that status.modelCache.models of an R2RDeployment shows, pvc://<claim>/hub/<folder>, or another folder on a claim',
+};
 
 function model(role: ModelRole) {
   const { shape } = slmSchema;
@@ -51,7 +58,7 @@ function model(role: ModelRole) {
         .describe(
           'Which revision of it, where the folder may hold another one later. Changing it runs the steps again that ask the model.',
         ),
-      model: shape.model
+      model: modelAddress(onHub)
         .optional()
         .describe(
           'The model folder, as Hugging Face writes it: `pvc://<claim>/<path>`, or an absolute path in the image. Left out with a preset: the folder of the ' +

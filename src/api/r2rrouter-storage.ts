@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { rules } from './cel.ts';
 import { claimName, secretName } from './endpoint-spec.ts';
 
-const size = z
+/** Of a claim that is made. */
+export const volumeSize = z
   .string()
   .min(1)
   .max(32)
@@ -13,7 +14,7 @@ export const accessModes = ['ReadWriteMany', 'ReadWriteOnce'] as const;
 const workspace = z
   .object({
     claim: claimName().optional().describe('A PersistentVolumeClaim that exists. Left out: one is made, named <name>-workspace.'),
-    size: size
+    size: volumeSize
       .default('200Gi')
       .describe(
         'Of the claim that is made; raise it to have the claim enlarged, where its storage class allows that. The hidden states take most: 2 to 5 KB for each token of the answers.',

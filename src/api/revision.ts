@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { cacheIdentity } from './cached-models.ts';
 import { canonicalJson } from './canonical-json.ts';
 import { claimOf } from './claim.ts';
 import { slmSchema } from './model-server.ts';
@@ -12,7 +13,8 @@ import type { RouterSpec } from './router-spec.ts';
  * The revision: 8 hexadecimal digits over what makes a set of SLM and LLM pods belong together, as the user wrote it. Replica counts do
  * not count, nor does a field that has its default value: a default that a later version adds must not roll the pods of an upgraded
  * cluster. For the same reason a default, once released, never changes. A checkpoint counts only by a claim that it alone lies on, be it
- * the user's or the store of the R2RRouter that is followed: the routers get at a volume only when their pods are made.
+ * the user's or the store of the R2RRouter that is followed: the routers get at a volume only when their pods are made. So does the cache of
+ * models on the hub, by where it is.
  */
 export function revisionOf(spec: R2RDeploymentSpec): string {
   return digest(pair(spec));
@@ -29,10 +31,16 @@ export function templateKey(spec: R2RDeploymentSpec): string {
   return digest({ ...pair(spec), router: routerInputs(spec.router), ...((auth ?? tls ?? tracing) && { api: { auth, tls, tracing } }) });
 }
 
-function pair({ slm, llm, router }: R2RDeploymentSpec): Record<string, unknown> {
+function pair(spec: R2RDeploymentSpec): Record<string, unknown> {
+  const { slm, llm, router } = spec;
   const claim = networkClaim(router);
   const mounted = [claimOf(slm.model), claimOf(llm.model)].includes(claim);
-  return { slm: significant(slm), llm: significant(llm), ...(claim !== undefined && !mounted && { checkpointClaim: claim }) };
+  return {
+    slm: significant(slm),
+    llm: significant(llm),
+    ...(claim !== undefined && !mounted && { checkpointClaim: claim }),
+    ...cacheIdentity(spec),
+  };
 }
 
 /** The address of a checkpoint is not among them, nor its precision where the user says what the container gets: they change without a restart. */

@@ -13,6 +13,10 @@ const r2r = choice('r2r', 'program', {
     about: 'from questions to a label set that a router network is trained on',
     load: async () => (await import('./pipeline.ts')).pipeline,
   },
+  model: {
+    about: 'models of a Hugging Face hub: `download` brings one into a folder that pods share',
+    load: async () => (await import('./model.ts')).model,
+  },
   engine: { about: "a CPU model server that speaks SGLang's native API", load: async () => (await import('./engine.ts')).engine },
 });
 

@@ -82,7 +82,7 @@ export async function operator(argv: readonly string[]): Promise<void> {
     operatorNamespace: values.namespace,
   };
   const shared = { client, recorder, logger, metrics, registry, concurrency, render, caches: makeCaches(manager) };
-  addR2RDeploymentController(manager, { ...shared, routers });
+  addR2RDeploymentController(manager, { ...shared, routers, progress });
   addR2RRouterController(manager, { ...shared, progress });
 
   const stop = new AbortController();

@@ -1,14 +1,17 @@
 import { labelKeys, managedBy, toSelector } from '../api/names.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import type { R2RRouter } from '../api/r2rrouter.ts';
+import { modelJobComponent } from '../api/model-job-names.ts';
 import { routerJobComponent } from '../api/r2rrouter-names.ts';
 import {
   configMaps,
   controllerRevisions,
   deployments,
+  jobs,
   keyOf,
   keyString,
   networkPolicies,
+  persistentVolumeClaims,
   podDisruptionBudgets,
   pods,
   roleBindings,
@@ -17,7 +20,7 @@ import {
   services,
 } from '../kube/index.ts';
 import type { Informer, KubeObject, Live, Manager, ObjectKey, ResourceType } from '../kube/index.ts';
-import type { ControllerRevision, Deployment, Pod, Service } from '../kube/resources.ts';
+import type { ControllerRevision, Deployment, Job, PersistentVolumeClaim, Pod, Service } from '../kube/resources.ts';
 import { keptOfPod } from './kept-pods.ts';
 import { followedRouter } from './router-reference.ts';
 import { r2rDeployments, r2rRouters } from './resource-types.ts';
@@ -30,6 +33,9 @@ export interface Caches {
   readonly deployments: Informer<Deployment>;
   readonly services: Informer<Service>;
   readonly records: Informer<ControllerRevision>;
+  /** Steps of routers, and downloads of models. */
+  readonly jobs: Informer<Job>;
+  readonly claims: Informer<PersistentVolumeClaim>;
   /** Every kind of child by `apiVersion/kind`. */
   readonly children: ReadonlyMap<string, Informer<KubeObject>>;
 }
@@ -50,6 +56,8 @@ export function makeCaches(manager: Manager): Caches {
     deployments: child(deployments),
     services: child(services),
     records: child(controllerRevisions),
+    jobs: child(jobs),
+    claims: child(persistentVolumeClaims),
     children,
   };
 }
@@ -59,13 +67,12 @@ function instanceIndex({ metadata }: Live): string {
   return `${metadata.namespace ?? ''}/${metadata.labels?.[labelKeys.instance] ?? ''}`;
 }
 
-/** Of an R2RDeployment, or those of the Jobs of an R2RRouter, which may have the same name. */
-export function podsOfInstance(
-  caches: Caches,
-  { namespace, name }: ObjectKey,
-  of: 'deployment' | 'router-job' = 'deployment',
-): readonly Live<Pod>[] {
-  return caches.pods.byIndex('instance', `${namespace ?? ''}/${name}`).filter((pod) => isOfDeployment(pod) === (of === 'deployment'));
+/** `deployment`: the pods that answer. */
+type PodPurpose = 'deployment' | typeof routerJobComponent | typeof modelJobComponent;
+
+/** Of an R2RDeployment, of its downloads, or of the Jobs of an R2RRouter, which may have the same name. */
+export function podsOfInstance(caches: Caches, { namespace, name }: ObjectKey, of: PodPurpose = 'deployment'): readonly Live<Pod>[] {
+  return caches.pods.byIndex('instance', `${namespace ?? ''}/${name}`).filter((pod) => purposeOf(pod) === of);
 }
 
 /** The keys of the deployments that follow an R2RRouter. */
@@ -74,15 +81,16 @@ export function followersOf(caches: Caches, router: Live): ObjectKey[] {
   return followers.map(keyOf);
 }
 
-/** The key of a pod's R2RDeployment; none for a pod of a Job. */
+/** The key of a pod's R2RDeployment; none for a pod of an R2RRouter's Job. */
 export function instanceKey(pod: Live): ObjectKey[] {
   const { labels, namespace } = pod.metadata;
   const name = labels?.[labelKeys.instance];
-  return name && namespace && isOfDeployment(pod) ? [{ namespace, name }] : [];
+  return name && namespace && purposeOf(pod) !== routerJobComponent ? [{ namespace, name }] : [];
 }
 
-function isOfDeployment({ metadata }: Live): boolean {
-  return metadata.labels?.[labelKeys.component] !== routerJobComponent;
+function purposeOf({ metadata }: Live): PodPurpose {
+  const component = metadata.labels?.[labelKeys.component];
+  return component === routerJobComponent || component === modelJobComponent ? component : 'deployment';
 }
 
 export function kindKey({ group: kindGroup, version: kindVersion, kind: kindName }: ResourceType): string {

@@ -35,6 +35,7 @@ export function noteChanges(
     recorder.record(owner, { type: 'Normal', reason: 'EndpointMoved', action: 'RollOut', note });
   }
   noteRouters(recorder, owner, before, after);
+  noteModels(recorder, owner, before, after);
   const was = findCondition(before?.conditions, 'Ready');
   const is = findCondition(after.conditions, 'Ready');
   if (is && (was?.status !== is.status || was.reason !== is.reason)) {
@@ -44,7 +45,7 @@ export function noteChanges(
 }
 
 /** Why a deployment may well be not ready for a while. */
-const quietReasons = new Set<string>(['PodsNotReady', 'Updating', 'Probing', 'BundleLoading', reasons.recreateGap]);
+const quietReasons = new Set<string>(['PodsNotReady', 'Updating', 'Probing', 'BundleLoading', 'ModelDownloading', reasons.recreateGap]);
 
 /** A changed spec waits. */
 function isPaused(status: R2RDeploymentStatus | undefined): boolean {
@@ -64,4 +65,18 @@ function noteRouters(
   const is = findCondition(after.conditions, 'RouterReady');
   const type = is && routerNotes[is.reason];
   if (type && was?.reason !== is.reason) recorder.record(owner, { type, reason: is.reason, action: 'Observe', note: is.message });
+}
+
+/** Models that are there, and what stands in their way where the deployment answers meanwhile and so keeps its reason. */
+function noteModels(
+  recorder: EventRecorder,
+  owner: Live<R2RDeployment>,
+  before: R2RDeploymentStatus | undefined,
+  after: R2RDeploymentStatus,
+): void {
+  const was = findCondition(before?.conditions, 'ModelsReady');
+  const is = findCondition(after.conditions, 'ModelsReady');
+  if (!is || was?.reason === is.reason) return;
+  const quiet = is.status === 'True' || is.reason === reasons.modelDownloading;
+  recorder.record(owner, { type: quiet ? 'Normal' : 'Warning', reason: is.reason, action: 'Download', note: is.message });
 }

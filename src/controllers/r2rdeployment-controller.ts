@@ -9,12 +9,15 @@ import { r2rDeployments } from './resource-types.ts';
 import type { Caches } from './caches.ts';
 import { R2RDeploymentReconciler } from './r2rdeployment-reconciler.ts';
 import type { RouterClient } from './router-client.ts';
+import type { ProgressClient } from './router/progress-client.ts';
 import { offersOf } from './router-reference.ts';
 
 export interface R2RDeploymentControllerOptions {
   readonly client: KubeClient;
   readonly recorder: EventRecorder;
   readonly routers: RouterClient;
+  /** How downloads of models are asked how far they are. Left out: they are not. */
+  readonly progress?: ProgressClient | undefined;
   readonly render: RenderOptions;
   readonly logger: Logger;
   readonly metrics: KubeMetrics;

@@ -16,6 +16,9 @@ import { retireRevision } from './children.ts';
 import { ChildInTheWayError, ChildRefusedError } from './refusals.ts';
 import type { AppliedChild } from './children.ts';
 import type { OperatorMetrics } from './metrics.ts';
+import { ModelCache, awaitingModels, keptModels, withModels } from './models/index.ts';
+import type { ModelsState } from './models/index.ts';
+import type { ProgressClient } from './router/progress-client.ts';
 import { specProblem } from './spec-problem.ts';
 import type { Problem } from './pod-problem.ts';
 import { RevisionApplier } from './revision-applier.ts';
@@ -36,6 +39,8 @@ export interface ReconcilerOptions {
   readonly routers: RouterClient;
   readonly render: RenderOptions;
   readonly operatorMetrics: OperatorMetrics;
+  /** How downloads are asked how far they are. Left out: they are not. */
+  readonly progress?: ProgressClient | undefined;
   /** Wall clock, for transition times and for how often routing numbers are written. */
   readonly now?: () => Date;
 }
@@ -54,12 +59,14 @@ const routingWriteMs = 30_000;
 export class R2RDeploymentReconciler {
   readonly #options: ReconcilerOptions;
   readonly #revisions: RevisionApplier;
+  readonly #models: ModelCache;
   /** When routing numbers were last written, by key. Lost on a restart, which costs one early write. */
   readonly #routingWritten = new Map<string, number>();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
     this.#revisions = new RevisionApplier(options);
+    this.#models = new ModelCache(options);
   }
 
   readonly reconcile = async (key: ObjectKey, signal: AbortSignal, { logger }: ReconcileContext): Promise<Result | undefined> => {
@@ -68,6 +75,7 @@ export class R2RDeploymentReconciler {
     if (!live || live.metadata.deletionTimestamp) {
       this.#routingWritten.delete(keyString(key));
       this.#revisions.forget(key);
+      this.#models.forget(key);
       return undefined;
     }
 
@@ -90,9 +98,15 @@ export class R2RDeploymentReconciler {
     const { target } = plan;
     let stalled: Problem | undefined;
     let applied: AppliedChild[] = [];
+    let models: ModelsState | undefined;
+    let awaitsModels = false;
     try {
-      if (plan.pods) applied = await this.#revisions.apply(deployment, plan.pods, plan.replicas, signal);
+      models = await this.#models.bring(deployment, signal);
+      // once its pods have been made, a revision goes on: its models were there
+      awaitsModels = models?.problem !== undefined && !this.#revisions.exists(deployment, target);
+      if (plan.pods && !awaitsModels) applied = await this.#revisions.apply(deployment, plan.pods, plan.replicas, signal);
     } catch (error) {
+      if (error instanceof OverlayError) return this.#stall(live, { reason: reasons.specInvalid, message: error.message }, signal);
       if (error instanceof ChildInTheWayError) {
         logger.info({ reason: error.message }, 'waiting for garbage collection');
         return { requeueAfterMs: 500 };
@@ -100,7 +114,9 @@ export class R2RDeploymentReconciler {
       if (!(error instanceof ChildRefusedError)) throw error;
       stalled = error.problem;
     }
-    const rollout = stalled ? undefined : await this.#rollOut(deployment, plan, applied, signal);
+    // what answers stays until the models of what is to take its place are there
+    const waits = awaitsModels && deployment.spec.rollout.strategy === 'InPlace';
+    const rollout = stalled || waits ? undefined : await this.#rollOut(deployment, plan, applied, signal);
     stalled ??= rollout?.stalled;
     const observation = await observe(
       { caches, routers: this.#options.routers },
@@ -118,9 +134,13 @@ export class R2RDeploymentReconciler {
       },
       signal,
     );
-    const status = this.#holdRouting(deployment, computeStatus(observation, deployment.status));
-    await this.#write(deployment, status, signal);
-    return { requeueAfterMs: isUnderWay(status) ? pollMs.whileUnderWay : pollMs.steady };
+    const computed = computeStatus(awaitsModels ? awaitingModels(observation, models) : observation, deployment.status);
+    const held = this.#holdRouting(deployment, computed);
+    const status = models || !stalled ? withModels(held, models, observation.generation, this.#now()) : keptModels(held, deployment.status);
+    // what is known of downloads goes on from the status before, which must not be an old one
+    await this.#write(deployment, status, signal, models && deployment.metadata.resourceVersion);
+    const pods = isUnderWay(status) && !awaitsModels ? pollMs.whileUnderWay : pollMs.steady;
+    return { requeueAfterMs: Math.min(pods, models?.requeueAfterMs ?? pods) };
   };
 
   /** Moves the endpoint and takes old revisions down, as far as it is time for that. */
@@ -227,8 +247,8 @@ export class R2RDeploymentReconciler {
     return {};
   }
 
-  async #write(live: Live<R2RDeployment>, status: R2RDeploymentStatus, signal: AbortSignal): Promise<void> {
-    const written = await ensureStatus(this.#options.client, r2rDeployments, status, live, { signal });
+  async #write(live: Live<R2RDeployment>, status: R2RDeploymentStatus, signal: AbortSignal, resourceVersion?: string): Promise<void> {
+    const written = await ensureStatus(this.#options.client, r2rDeployments, status, live, { signal, resourceVersion });
     if (written) noteChanges(this.#options.recorder, live, live.status, status);
   }
 

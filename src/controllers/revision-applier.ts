@@ -65,6 +65,11 @@ export class RevisionApplier {
     return record && { revision, record: record.metadata.name, templates: templatesOf(record) };
   }
 
+  /** Whether pods of a revision have been asked for. */
+  exists({ metadata: { namespace, name } }: Live<R2RDeployment>, revision: string): boolean {
+    return this.#options.caches.deployments.get({ namespace, name: revisionNames(name, revision).slm }) !== undefined;
+  }
+
   /**
    * Applies everything that a revision is to have, and removes what the present spec no longer asks for. What was found right before is not
    * looked at again while neither the input of the children nor they have changed.

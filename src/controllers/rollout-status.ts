@@ -26,7 +26,7 @@ export interface RolloutView extends RolloutSpec {
 }
 
 /** What only takes its time. */
-const startingReasons = new Set<string>([reasons.podsNotReady, reasons.bundleLoading]);
+const startingReasons = new Set<string>([reasons.podsNotReady, reasons.bundleLoading, reasons.modelDownloading]);
 
 /** The part that holds the target up, the deepest first; one that is only starting when no other is. */
 export function heldUpBy(parts: readonly ConditionInput[]): ConditionInput | undefined {

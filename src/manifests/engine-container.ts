@@ -25,7 +25,7 @@ const sglangEnv: Readonly<Record<string, string>> = {
   SGLANG_CACHE_DIR: `${home}/.cache/sglang`,
   SGLANG_DG_CACHE_DIR: `${home}/.cache/deep-gemm`,
   OUTLINES_CACHE_DIR: `${home}/.cache/outlines`,
-  // Models come from a claim or the image: nothing is ever fetched, and a missing file is an error at once.
+  // Models come from a claim, which they may have been downloaded to, or the image: nothing is ever fetched, and a missing file is an error at once.
   HF_HUB_OFFLINE: '1',
 };
 

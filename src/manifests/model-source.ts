@@ -8,7 +8,7 @@ export interface ModelSource {
   readonly claim?: string;
 }
 
-/** Reads an address: `pvc://<claim>/<path>`, or an absolute path in the image. */
+/** Reads an address: `pvc://<claim>/<path>`, or an absolute path in the image. One on a hub has been replaced by its place in the cache before. */
 export function modelSource(address: string): ModelSource {
   const trimmed = address.length > 1 ? address.replace(/\/+$/, '') : address;
   const claim = claimOf(trimmed);

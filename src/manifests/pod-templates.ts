@@ -1,3 +1,4 @@
+import { withLocalModels } from '../api/cached-models.ts';
 import { containers, labels, revisionNames } from '../api/names.ts';
 import type { Component } from '../api/names.ts';
 import type { ModelServer, PodTemplateOverlay } from '../api/model-server.ts';
@@ -12,7 +13,7 @@ import type { RenderOptions } from './options.ts';
 import { OverlayError, mergePodSpec } from './overlay.ts';
 import { routerContainer, routerVolumes } from './router-container.ts';
 import { networkSources, routerGpuCount } from './router-network.ts';
-import { nodeLabels, togetherOn } from './shared-node.ts';
+import { cacheNodes, nodeLabels, togetherWith } from './shared-node.ts';
 import { spreadOverNodes } from './spread.ts';
 
 /** `template` of the two Deployments of a revision. */
@@ -30,10 +31,13 @@ const gracePeriodSeconds = { slm: 600, llm: 90 } as const;
  * Throws `OverlayError` when an overlay cannot be merged or removes what the operator needs.
  */
 export function podTemplates(deployment: R2RDeployment, options: RenderOptions): PodTemplates {
-  const { metadata, spec } = deployment;
-  const revision = revisionOf(spec);
+  const { metadata } = deployment;
+  const revision = revisionOf(deployment.spec);
+  const spec = withLocalModels(deployment);
   const { offer } = spec.router;
   const nodeClaim = offer?.onOneNode ? offer.claim : undefined;
+  const cacheNode = cacheNodes(deployment);
+  const slmNode = [...(nodeClaim === undefined ? [] : [nodeLabels(nodeClaim)]), ...cacheNode.slm];
   const slm: JsonObject = {
     serviceAccountName: revisionNames(metadata.name, revision).router,
     ...podDefaults('slm'),
@@ -46,7 +50,7 @@ export function podTemplates(deployment: R2RDeployment, options: RenderOptions):
       ...engineVolumes(spec.slm),
       ...routerVolumes(spec),
     ],
-    ...(nodeClaim !== undefined && { affinity: togetherOn(nodeClaim) }),
+    ...(slmNode.length > 0 && { affinity: togetherWith(slmNode) }),
     ...gpuTolerations(gpuCount(spec.slm, 'slm') + routerGpuCount(spec.router)),
   };
   const llm: JsonObject = {
@@ -55,11 +59,17 @@ export function podTemplates(deployment: R2RDeployment, options: RenderOptions):
     ...spreadOverNodes(metadata.name, revision, 'llm'),
     containers: [engineContainer(spec.llm, 'llm', options)],
     volumes: [...modelVolumes([modelSource(spec.llm.model)]), ...engineVolumes(spec.llm)],
+    ...(cacheNode.llm.length > 0 && { affinity: togetherWith(cacheNode.llm) }),
     ...gpuTolerations(gpuCount(spec.llm, 'llm')),
   };
   return {
-    slm: template({ ...labels(metadata.name, revision, 'slm'), ...nodeLabels(nodeClaim) }, 'slm', slm, spec.slm.podTemplate),
-    llm: template(labels(metadata.name, revision, 'llm'), 'llm', llm, spec.llm.podTemplate),
+    slm: template(
+      { ...labels(metadata.name, revision, 'slm'), ...nodeLabels(nodeClaim), ...cacheNode.slm[0] },
+      'slm',
+      slm,
+      spec.slm.podTemplate,
+    ),
+    llm: template({ ...labels(metadata.name, revision, 'llm'), ...cacheNode.llm[0] }, 'llm', llm, spec.llm.podTemplate),
   };
 }
 

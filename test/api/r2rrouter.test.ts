@@ -31,7 +31,12 @@ const wrong: readonly (readonly [string, string, unknown, readonly RegExp[]])[] 
     [/models\.slm\.model: nothing says where this model is/, /set preset and models\.claim/],
   ],
   ['a claim that is a path', 'spec.models.claim', 'weights/a', [/spec\.models\.claim/, /name of a PersistentVolumeClaim/]],
-  ['a model on the Hub', 'spec.models.slm.model', 'hf://Qwen/Qwen3-0.6B', [/spec\.models\.slm\.model/, /hf:\/\/ is not supported yet/]],
+  [
+    'a model on the Hub',
+    'spec.models.slm.model',
+    'hf://Qwen/Qwen3-0.6B',
+    [/spec\.models\.slm\.model/, /the Jobs of an R2RRouter download no models; write the address/],
+  ],
   ['a model name with a space', 'spec.models.llm.name', 'Qwen 8B', [/spec\.models\.llm\.name/, /such as Qwen\/Qwen3-0\.6B/]],
   [
     'GPUs for a CPU engine',

@@ -13,7 +13,59 @@ const wrong: readonly (readonly [string, string, unknown, readonly RegExp[]])[] 
   ['no LLM', 'spec.llm', undefined, [/spec\.llm: Required value/]],
   ['no model', 'spec.slm.model', undefined, [/spec\.slm\.model: Required value/]],
   ['an empty model', 'spec.llm.model', '', [/spec\.llm\.model/, /at least 1 chars/]],
-  ['a model on the Hub', 'spec.llm.model', 'hf://Qwen/Qwen3-8B', [/spec\.llm\.model/, /hf:\/\/ is not supported yet/, /write pvc:\/\//]],
+  [
+    'a model on the hub without a place for it',
+    'spec.llm.model',
+    'hf://Qwen/Qwen3-8B',
+    [/modelCache: hf:\/\/ models are downloaded to a volume; set modelCache/],
+  ],
+  ...(
+    [
+      ['without an organisation', 'hf://Qwen3-8B@main'],
+      ['with an empty revision', 'hf://Qwen/Qwen3-8B@'],
+      ['with a file', 'hf://Qwen/Qwen3-8B/config.json@main'],
+      ['with a revision of 129 characters', `hf://Qwen/Qwen3-8B@${'a'.repeat(129)}`],
+    ] as const
+  ).map(
+    ([what, model]) =>
+      [
+        `a model on the hub ${what}`,
+        'spec.llm.model',
+        model,
+        [/spec\.llm\.model/, /a model on the hub must be hf:\/\/<org>\/<repo>@<revision>, such as hf:\/\/Qwen\/Qwen3-8B@main/],
+      ] as const,
+  ),
+  [
+    'a revision that leaves its repository',
+    'spec.llm.model',
+    'hf://Qwen/Qwen3-8B@a/../b',
+    [/spec\.llm\.model/, /must not contain "\." or "\.\."/],
+  ],
+  [
+    "a storage class for somebody else's claim",
+    'spec.modelCache',
+    { claim: 'weights', storageClassName: 'fast' },
+    [/spec\.modelCache/, /storageClassName: is that of a claim that is made; remove it, or remove claim/],
+  ],
+  [
+    'a hub token that everybody could read',
+    'spec.modelCache',
+    { endpoint: 'http://hub.models', tokenSecretRef: { name: 'hub', key: 'token' } },
+    [/spec\.modelCache/, /tokenSecretRef: a token is never sent over http:\/\//],
+  ],
+  [
+    'a hub with a password in its address',
+    'spec.modelCache.endpoint',
+    'https://user:secret@hub.example',
+    [/spec\.modelCache\.endpoint/, /without user, password or query/],
+  ],
+  ['a cache of much', 'spec.modelCache.size', 'much', [/spec\.modelCache\.size/, /a quantity such as 100Gi/]],
+  [
+    'a claim in another namespace',
+    'spec.modelCache.claim',
+    'other/weights',
+    [/spec\.modelCache\.claim/, /PersistentVolumeClaim in the same namespace/],
+  ],
   ['a relative model path', 'spec.slm.model', 'models/slm', [/spec\.slm\.model/, /must be pvc:\/\/<claim>\/<path> or an absolute path/]],
   ['the root folder as a model', 'spec.slm.model', '/', [/spec\.slm\.model/, /absolute path/]],
   ['a model URL of another scheme', 'spec.slm.model', 's3://bucket/slm', [/spec\.slm\.model/, /must be pvc:\/\//]],

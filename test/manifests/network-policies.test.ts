@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { cachedModels } from '../../src/api/cached-models.ts';
 import { selectorLabels } from '../../src/api/names.ts';
 import { revisionOf } from '../../src/api/revision.ts';
 import type { KubeObject } from '../../src/manifests/index.ts';
-import { jobsNetworkPolicy, operatorLabels } from '../../src/manifests/index.ts';
+import { jobsNetworkPolicy, modelJob, modelJobsPolicy, operatorLabels } from '../../src/manifests/index.ts';
 import { stored } from '../api/deployments.ts';
 import { storedRouter } from '../api/routers.ts';
 import { example, options, render, workload } from './rendering.ts';
@@ -194,5 +195,33 @@ describe("the network policy of a router's Jobs", () => {
     const silent = policiesOfJobs({});
     assert.equal(allowed(silent, prometheus, step, 9090), false);
     assert.equal(allowed(silent, operator, step, 9090), true);
+  });
+});
+
+describe('the network policy of downloads', () => {
+  const deployment = stored('tiny', { slm: { model: 'hf://org/slm' }, llm: { model: '/b' }, modelCache: {} });
+  const policy = modelJobsPolicy(deployment, options) as unknown as Policy & { readonly spec: { readonly egress: readonly object[] } };
+  const [model] = cachedModels(deployment);
+  const { template } = (modelJob(deployment, model!, options) as unknown as { spec: { template: { metadata: { labels: Labels } } } }).spec;
+  const download: Pod = { namespace: 'models', labels: template.metadata.labels };
+  const operator: Pod = { namespace: 'r2r-system', labels: operatorLabels };
+
+  it('lets the operator ask how far they are, and nobody else', () => {
+    assert.equal(allowed([policy], operator, download, 9090), true);
+    for (const from of [download, { namespace: 'r2r-system', labels: {} }, { namespace: 'models', labels: { app: 'chat' } }])
+      assert.equal(allowed([policy], from, download, 9090), false);
+  });
+
+  it('lets them out to anyone, also where the namespace is closed', () => {
+    assert.deepEqual(policy.spec.policyTypes, ['Ingress', 'Egress']);
+    assert.deepEqual(policy.spec.egress, [{}]);
+  });
+
+  it('is for no pod that answers, and their pods are behind no Service', () => {
+    const objects = render(deployment);
+    for (const role of ['slm', 'llm'] as const)
+      assert.ok(!matches(policy.spec.podSelector, workload(objects, role).spec.template.metadata.labels));
+    for (const { kind, spec } of objects)
+      if (kind === 'Service') assert.ok(!matches({ matchLabels: (spec as { selector: Labels }).selector }, download.labels));
   });
 });

@@ -9,7 +9,7 @@ import { r2rRouters } from '../resource-types.ts';
 import { followedRouter } from '../router-reference.ts';
 import { informerOf } from '../caches.ts';
 import type { Caches } from '../caches.ts';
-import { makeRouterCaches, routerOfPod } from './caches.ts';
+import { routerOfPod } from './caches.ts';
 import type { ProgressClient } from './progress-client.ts';
 import { R2RRouterReconciler } from './reconciler.ts';
 
@@ -30,8 +30,7 @@ export interface R2RRouterControllerOptions {
 
 /** Adds the controller for R2RRouters to a manager. */
 export function addR2RRouterController(manager: Manager, options: R2RRouterControllerOptions): Controller {
-  const { registry, logger, metrics, concurrency } = options;
-  const caches = makeRouterCaches(manager, options.caches);
+  const { caches, registry, logger, metrics, concurrency } = options;
   const byPhase = new Gauge({
     name: 'r2r_operator_routers',
     help: 'R2RRouters by phase.',
@@ -43,7 +42,7 @@ export function addR2RRouterController(manager: Manager, options: R2RRouterContr
       for (const [phase, count] of Object.entries(counts)) byPhase.set({ phase }, count);
     },
   });
-  const reconciler = new R2RRouterReconciler({ ...options, caches });
+  const reconciler = new R2RRouterReconciler(options);
   const controller = new Controller({
     name: 'r2rrouter',
     reconcile: reconciler.reconcile,

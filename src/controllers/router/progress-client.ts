@@ -1,5 +1,6 @@
 import { Agent, request } from 'undici';
 import { z } from 'zod';
+import { modelJobContainer } from '../../api/model-job-names.ts';
 import { jobContainers, jobPorts } from '../../api/r2rrouter-names.ts';
 import type { RouterStepStatus } from '../../api/r2rrouter-status.ts';
 import type { Live } from '../../kube/index.ts';
@@ -53,9 +54,9 @@ export function progressClient(timeoutMs = 2_000, port: number = jobPorts.status
   };
 }
 
-/** Where a pod whose step runs can be asked. */
+/** Where a pod whose step or download runs can be asked. */
 export function progressAddress({ status }: Live<Pod>): string | undefined {
-  const step = status?.containerStatuses?.find(({ name }) => name === jobContainers.step);
+  const step = status?.containerStatuses?.find(({ name }) => name === jobContainers.step || name === modelJobContainer);
   return step?.state?.running ? status?.podIP : undefined;
 }
 

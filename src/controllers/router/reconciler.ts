@@ -14,10 +14,10 @@ import { r2rRouters } from '../resource-types.ts';
 import { specProblem } from '../spec-problem.ts';
 import type { Problem } from '../pod-problem.ts';
 import { podsOfJobs } from './caches.ts';
-import type { RouterCaches } from './caches.ts';
+import type { Caches } from '../caches.ts';
 import { followersNow } from './followers.ts';
 import { ChildInTheWayError, ChildRefusedError } from '../refusals.ts';
-import { amend, keep, makeOnce } from './making.ts';
+import { amend, keep, makeOnce } from '../making.ts';
 import { claimChange } from './workspace-claim.ts';
 import { noteRouterChanges } from './notes.ts';
 import { observeJob } from './observation.ts';
@@ -30,7 +30,7 @@ import { rollOut } from './rollout.ts';
 
 export interface RouterReconcilerOptions {
   readonly client: KubeClient;
-  readonly caches: RouterCaches;
+  readonly caches: Caches;
   readonly recorder: EventRecorder;
   readonly progress: ProgressClient;
   readonly render: RouterJobOptions;

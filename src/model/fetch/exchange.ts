@@ -12,6 +12,8 @@ export interface Exchange {
   readonly signal: AbortSignal;
   /** Sent to this origin only, and never again once a redirect has left it. */
   readonly credentials?: { readonly origin: string; readonly authorization: string } | undefined;
+  /** The field of a resource that names the Secret of the hub's token, for messages. @default that of a deployment's checkpoint */
+  readonly tokenField?: string;
 }
 
 /** A server's answer, its body arriving already. */

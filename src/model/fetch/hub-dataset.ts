@@ -2,12 +2,11 @@ import { mkdir } from 'node:fs/promises';
 import { Agent, type Dispatcher } from 'undici';
 import { z } from 'zod';
 import { FetchError } from './errors.ts';
-import { discard, exchange, failure, type Answer, type Exchange } from './exchange.ts';
+import type { Exchange } from './exchange.ts';
 import type { FetchedArtifact } from './fetched-artifact.ts';
-import { hubRefusal } from './hub-refusal.ts';
+import { askJson, type Page } from './hub-api.ts';
 import { credentialsOf, endpointOf, fetchFromHub, isCommit, type HubOptions } from './hub.ts';
 import { defaultLimits, type FetchLimits } from './limits.ts';
-import { retrying } from './retry.ts';
 
 /** A data set on a Hugging Face hub, at a branch, tag or commit. */
 export interface HubDatasetUri {
@@ -38,7 +37,6 @@ const treeSchema = z.array(z.object({ type: z.string(), path: z.string() }));
 
 /** A file of a data set may be much larger than a checkpoint of a router network. */
 const datasetLimits: FetchLimits = { ...defaultLimits, maxBytes: 256 * 2 ** 30 };
-const maxPageBytes = 16 * 2 ** 20;
 const maxFiles = 100_000;
 
 /**
@@ -100,67 +98,10 @@ async function connected<T>(
   }
 }
 
-interface Page<T> {
-  readonly value: T;
-  /** Where the hub says that it goes on. */
-  readonly next: URL | undefined;
-}
-
-function askJson<T>(url: URL, schema: z.ZodType<T>, endpoint: URL, context: Exchange): Promise<Page<T>> {
-  return retrying(
-    async () => {
-      const answer = await exchange('GET', url, {}, context);
-      if (answer.status !== 200) throw hubRefusal(answer, context.uri, context.credentials !== undefined);
-      const parsed = schema.safeParse(jsonOf(await bodyOf(answer, context)));
-      if (parsed.success) return { value: parsed.data, next: nextOf(answer, endpoint, context) };
-      throw unexpected(context.uri, endpoint, 'does not answer as a hub does');
-    },
-    context.limits,
-    context.signal,
-  );
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-async function bodyOf(answer: Answer, { uri, signal }: Exchange): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  try {
-    for await (const chunk of answer.body) {
-      bytes += chunk.byteLength;
-      if (bytes > maxPageBytes) throw unexpected(uri, answer.url, `sends a list of more than ${maxPageBytes} bytes`);
-      chunks.push(chunk);
-    }
-  } catch (error) {
-    discard(answer);
-    throw failure(error, uri, answer.url, signal);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
-/** `Link: <address>; rel="next"` */
-function nextOf(answer: Answer, endpoint: URL, { uri }: Exchange): URL | undefined {
-  const link = /<([^>]*)>\s*;[^,]*\brel="?next\b/.exec(answer.header('link') ?? '')?.[1];
-  if (link === undefined) return undefined;
-  const url = URL.canParse(link, answer.url.href) ? new URL(link, answer.url) : undefined;
-  if (url?.origin === endpoint.origin && url.href !== answer.url.href) return url;
-  throw unexpected(uri, endpoint, 'leads elsewhere for the rest of its list');
-}
-
 /** A path becomes a part of addresses and of file names here. */
 function plainPath(path: string, uri: string): string {
   // eslint-disable-next-line no-control-regex
   const odd = /[\0-\x1f\x7f\\]/.test(path) || path.split('/').some((part) => part === '' || part === '.' || part === '..');
   if (!odd && path.length <= 1024) return path;
   throw new FetchError('FETCH_PROTOCOL', uri, `lists a file of the odd name ${JSON.stringify(path.slice(0, 80))}`, 'use another data set');
-}
-
-function unexpected(uri: string, { host }: URL, problem: string): FetchError {
-  return new FetchError('FETCH_PROTOCOL', uri, `${host} ${problem}`, 'check HF_ENDPOINT (--hf-endpoint) and any proxy on the way');
 }

@@ -1,10 +1,14 @@
 import { FetchError } from './errors.ts';
-import { refusal, type Answer } from './exchange.ts';
-
-const tokenFix = 'give a token of an account that may read it (--hf-token-file, HF_TOKEN, or spec.router.checkpoint.tokenSecretRef)';
+import { refusal, type Answer, type Exchange } from './exchange.ts';
 
 /** What the hub's refusal means: its header `X-Error-Code` says more than the status, which is 401 for a repository that does not exist too. */
-export function hubRefusal(answer: Answer, uri: string, hadToken: boolean): FetchError {
+export function hubRefusal(
+  answer: Answer,
+  uri: string,
+  { credentials, tokenField = 'spec.router.checkpoint.tokenSecretRef' }: Pick<Exchange, 'credentials' | 'tokenField'>,
+): FetchError {
+  const hadToken = credentials !== undefined;
+  const tokenFix = `give a token of an account that may read it (--hf-token-file, HF_TOKEN, or ${tokenField})`;
   const code = answer.header('x-error-code');
   const { status } = answer;
   const general = refusal(answer, uri, `the hub at ${answer.url.host}`);

@@ -7,7 +7,7 @@ import { discard, exchange, refusal, type Answer, type Exchange } from './exchan
 import type { FetchedArtifact } from './fetched-artifact.ts';
 import { hubRefusal } from './hub-refusal.ts';
 import { PartialFile } from './partial-file.ts';
-import { receive, type Receiving } from './receive.ts';
+import { receive, type GrowingFile, type Receiving } from './receive.ts';
 import { retrying } from './retry.ts';
 
 /** Where the hub is, and who asks. */
@@ -17,10 +17,10 @@ export interface HubOptions {
   readonly token?: string | undefined;
 }
 
-type HubUri = Extract<ArtifactUri, { readonly scheme: 'hf' }>;
+export type HubUri = Extract<ArtifactUri, { readonly scheme: 'hf' }>;
 
 /** What the hub says of a file before it is downloaded. */
-interface Metadata {
+export interface HubFileMetadata {
   readonly commit: string;
   /** sha256 (64 digits) of a file in large-file storage, else the git object id (40 digits): the bytes can be checked against either. */
   readonly etag: string;
@@ -51,9 +51,9 @@ export async function fetchFromHub(
   }
   const endpoint = endpointOf(hub, uri.uri);
   const asking = { ...context, credentials: credentialsOf(endpoint, hub.token, uri.uri) };
-  let found: Metadata;
+  let found: HubFileMetadata;
   try {
-    found = await retrying(() => metadata(uri, endpoint, asking), limits, signal);
+    found = await retrying(() => hubFileMetadata(uri, endpoint, asking), limits, signal);
   } catch (error) {
     const last = error instanceof FetchError && error.retryable ? await store.latest(signal) : undefined;
     if (!last) throw error;
@@ -69,7 +69,7 @@ export async function fetchFromHub(
   const download = async (gained: (bytes: number) => void): Promise<StoredArtifact> => {
     const partial = (await PartialFile.resume(store.downloads, found.etag)) ?? (await PartialFile.create(store.downloads, found.etag, ''));
     try {
-      await complete(partial, uri, endpoint, found, { ...asking, gained });
+      await completeHubFile(partial, uri, endpoint, found, { ...asking, gained });
       const { sha256, gitBlob } = await digestsOf(partial.handle, partial.bytes, signal);
       const digest = found.etag.length === 64 ? sha256 : gitBlob;
       if (digest !== found.etag) {
@@ -91,8 +91,18 @@ function fetched({ path, record }: StoredArtifact, fresh: boolean): FetchedArtif
   return { path, kind: 'file', digest: record.digest, source: record.source, fresh };
 }
 
-/** Asks for what is missing of a file. */
-async function complete(partial: PartialFile, uri: HubUri, endpoint: URL, { commit, bytes }: Metadata, context: Receiving): Promise<void> {
+/**
+ * Asks for what is missing of a file.
+ *
+ * @throws FetchError; the signal's reason
+ */
+export async function completeHubFile(
+  partial: GrowingFile,
+  uri: HubUri,
+  endpoint: URL,
+  { commit, bytes }: HubFileMetadata,
+  context: Receiving,
+): Promise<void> {
   if (bytes !== undefined && partial.bytes > bytes) await partial.truncate();
   if (partial.bytes === bytes && bytes > 0) return;
   const range = partial.bytes > 0 ? { range: `bytes=${partial.bytes}-` } : undefined;
@@ -115,21 +125,26 @@ async function complete(partial: PartialFile, uri: HubUri, endpoint: URL, { comm
 }
 
 /** A storage host's refusal is about its address, which the hub signs for a while: the next try gets a new one. */
-function storageRefusal(answer: Answer, endpoint: URL, uri: HubUri, { credentials }: Exchange): FetchError {
-  if (answer.url.origin === endpoint.origin) return hubRefusal(answer, uri.uri, credentials !== undefined);
+function storageRefusal(answer: Answer, endpoint: URL, uri: HubUri, context: Exchange): FetchError {
+  if (answer.url.origin === endpoint.origin) return hubRefusal(answer, uri.uri, context);
   const refused = refusal(answer, uri.uri, `the hub's storage ${answer.url.host}`);
   if (refused.retryable) return refused;
   const problem = `the hub's storage ${answer.url.host} answered ${answer.status}`;
   return new FetchError('FETCH_UNAVAILABLE', uri.uri, problem, 'try again later', { retryable: true });
 }
 
-async function metadata(uri: HubUri, endpoint: URL, context: Exchange): Promise<Metadata> {
+/**
+ * Asks which commit and digest a file has.
+ *
+ * @throws FetchError; the signal's reason
+ */
+export async function hubFileMetadata(uri: HubUri, endpoint: URL, context: Exchange): Promise<HubFileMetadata> {
   const isFound = (answer: Answer): boolean => answer.header('x-repo-commit') !== undefined && answer.header('x-linked-etag') !== undefined;
   // a repository that was renamed is redirected within the hub; a redirect elsewhere is for the bytes
   const answer = await exchange('HEAD', resolveUrl(endpoint, uri, uri.revision), {}, context, (redirect, target) => {
     return target.origin === endpoint.origin && !isFound(redirect);
   });
-  if (answer.status >= 400) throw hubRefusal(answer, uri.uri, context.credentials !== undefined);
+  if (answer.status >= 400) throw hubRefusal(answer, uri.uri, context);
   discard(answer);
   const redirected = answer.status >= 300;
   const commit = answer.header('x-repo-commit') ?? '';

@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { FetchError } from './errors.ts';
 import { discard, failure, type Answer, type Exchange } from './exchange.ts';
-import { hasCode, type PartialFile } from './partial-file.ts';
+import { hasCode } from './partial-file.ts';
 
 /** How far a download is. */
 export interface FetchProgress {
@@ -19,13 +19,22 @@ export interface Receiving extends Exchange {
   readonly gained: (bytes: number) => void;
 }
 
+/** A download on its way, which grows at its end. */
+export interface GrowingFile {
+  /** Its length so far. */
+  readonly bytes: number;
+  append(chunk: Uint8Array): Promise<void>;
+  /** Lets go of all that has arrived. */
+  truncate(): Promise<void>;
+}
+
 /**
  * Appends a body to a partial file, as long as it comes fast enough.
  *
  * @param totalBytes of the whole file, the part that is there included
  * @throws FetchError `FETCH_TOO_LARGE`, `FETCH_NO_SPACE`, `FETCH_UNAVAILABLE`; the signal's reason
  */
-export async function receive(answer: Answer, partial: PartialFile, totalBytes: number | undefined, context: Receiving): Promise<void> {
+export async function receive(answer: Answer, partial: GrowingFile, totalBytes: number | undefined, context: Receiving): Promise<void> {
   const { uri, limits, signal, progress, gained } = context;
   const resumedBytes = partial.bytes;
   let inWindow = 0;

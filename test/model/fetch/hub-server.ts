@@ -36,6 +36,8 @@ export class HubServer {
   readonly refs = new Map<string, Map<string, string>>();
   /** Repositories that want one of these tokens. */
   readonly tokens = new Map<string, readonly string[]>();
+  /** Of those, the ones that everybody sees but only some may download. */
+  readonly gated = new Set<string>();
   readonly renamed = new Map<string, string>();
   intercept: Intercept = () => false;
   readonly #hub = createServer((request, response) => void this.#handle('hub', request, response));
@@ -43,11 +45,13 @@ export class HubServer {
 
   readonly #urls: string[] = [];
 
-  async start(): Promise<this> {
-    for (const server of [this.#hub, this.#storage]) {
-      server.listen(0, '127.0.0.1');
+  /** @param hosts where hub and storage listen, and what others know them by. @default free ports of this machine's loopback */
+  async start(hosts: readonly { readonly port: number; readonly url: string }[] = []): Promise<this> {
+    for (const [index, server] of [this.#hub, this.#storage].entries()) {
+      const host = hosts[index];
+      server.listen(host?.port ?? 0, host ? '0.0.0.0' : '127.0.0.1');
       await once(server, 'listening');
-      this.#urls.push(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+      this.#urls.push(host?.url ?? `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
     }
     return this;
   }
@@ -90,8 +94,24 @@ export class HubServer {
     const received: Received = { host, method, path: url, headers, bytesSent: 0 };
     this.requests.push(received);
     if (await this.intercept(received, response)) return;
-    if (host === 'hub') this.#resolve(received, response);
+    if (host === 'hub' && url.startsWith('/api/models/')) this.#describe(received, response);
+    else if (host === 'hub') this.#resolve(received, response);
     else this.#store(received, response);
+  }
+
+  /** Which commit a revision is, and the names of its files; also of gated repositories, but not of private ones. */
+  #describe(request: Received, response: ServerResponse): void {
+    const [, , , org = '', repo = '', , revision = ''] = request.path.split('/').map(decodeURIComponent);
+    const name = `${org}/${repo}`;
+    const refuse = (status: number, code: string): void => void response.writeHead(status, { 'x-error-code': code }).end();
+    const target = this.renamed.get(name);
+    const commits = this.repositories.get(name);
+    const commit = commits?.has(revision) ? revision : this.refs.get(name)?.get(revision);
+    const files = commit === undefined ? undefined : commits?.get(commit);
+    if (target !== undefined) response.writeHead(307, { location: request.path.replace(`/${name}/`, `/${target}/`) }).end();
+    else if (!commits) refuse(401, 'RepoNotFound');
+    else if (!files) refuse(404, 'RevisionNotFound');
+    else response.end(JSON.stringify({ sha: commit, siblings: [...files.keys()].map((rfilename) => ({ rfilename })) }));
   }
 
   #resolve(request: Received, response: ServerResponse): void {
@@ -112,6 +132,10 @@ export class HubServer {
       return;
     }
     const commits = this.repositories.get(name);
+    if (wanted && given === undefined && this.gated.has(name)) {
+      refuse(401, 'GatedRepo', `Access to model ${name} is restricted`);
+      return;
+    }
     if (!commits || word !== 'resolve' || (wanted && given === undefined)) {
       refuse(401, 'RepoNotFound', 'Repository not found');
       return;

@@ -1,23 +1,23 @@
-import { labelKeys } from '../../api/names.ts';
-import type { R2RRouter } from '../../api/r2rrouter.ts';
-import { controllerOf, ensureApplied, isConflict, persistentVolumeClaims } from '../../kube/index.ts';
-import type { KubeClient, Live, Manifest } from '../../kube/index.ts';
-import { assertControlled, refusalOf, renaming } from '../refusals.ts';
-import { informerOf } from '../caches.ts';
-import type { RouterCaches } from './caches.ts';
+import { labelKeys } from '../api/names.ts';
+import { routerKind } from '../api/r2rrouter.ts';
+import { controllerOf, ensureApplied, isConflict, persistentVolumeClaims } from '../kube/index.ts';
+import type { KubeClient, Live, Manifest } from '../kube/index.ts';
+import { assertControlled, refusalOf, renaming } from './refusals.ts';
+import { informerOf } from './caches.ts';
+import type { Caches } from './caches.ts';
 
 interface Access {
   readonly client: KubeClient;
-  readonly caches: RouterCaches;
+  readonly caches: Caches;
 }
 
 /**
- * Makes an object once: one that is there already, and is this router's, stays as it is.
+ * Makes an object once: one that is there already, and is the owner's, stays as it is.
  *
  * @returns whether it was made now
  * @throws ChildRefusedError, ChildInTheWayError, KubeError
  */
-export async function makeOnce(access: Access, owner: Live<R2RRouter>, manifest: Manifest, signal: AbortSignal): Promise<boolean> {
+export async function makeOnce(access: Access, owner: Live, manifest: Manifest, signal: AbortSignal): Promise<boolean> {
   const informer = informerOf(access.caches, manifest);
   const key = { namespace: owner.metadata.namespace, name: manifest.metadata.name };
   const cached = informer.get(key);
@@ -38,7 +38,7 @@ export async function makeOnce(access: Access, owner: Live<R2RRouter>, manifest:
 }
 
 /** Makes an object and keeps it as it should be. @throws as {@link makeOnce} */
-export async function keep(access: Access, owner: Live<R2RRouter>, manifest: Manifest, signal: AbortSignal): Promise<void> {
+export async function keep(access: Access, owner: Live, manifest: Manifest, signal: AbortSignal): Promise<void> {
   const informer = informerOf(access.caches, manifest);
   const { name } = manifest.metadata;
   const cached = informer.get({ namespace: owner.metadata.namespace, name });
@@ -64,9 +64,10 @@ export async function amend(access: Access, live: Live, patch: object, signal: A
   }
 }
 
-/** A claim is kept when its router is deleted, and belongs to the next one of that name: it has our label and no controller. */
-function assertOurs(owner: Live<R2RRouter>, live: Live): void {
+/** A claim is kept when its owner is deleted, and belongs to the next one of that name: it has our label and no controller. */
+function assertOurs(owner: Live, live: Live): void {
   if (!controllerOf(live) && live.metadata.labels?.[labelKeys.instance] === owner.metadata.name) return;
   const isClaim = live.kind === persistentVolumeClaims.kind;
-  assertControlled(owner, live.kind, live, isClaim ? 'name it in storage.workspace.claim to use it' : renaming(owner));
+  const field = owner.kind === routerKind ? 'storage.workspace.claim' : 'modelCache.claim';
+  assertControlled(owner, live.kind, live, isClaim ? `name it in ${field} to use it` : renaming(owner));
 }

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { DownloadedModel } from '../../../src/model/download/index.ts';
+import { randomAt } from '../../../src/router/counter-random.ts';
+import { HubServer, type HubFile } from '../fetch/hub-server.ts';
+import { scale } from '../../scale.ts';
+import { filesIn, repository, slowly, wantedOf } from './models.ts';
+
+const program = join(import.meta.dirname, 'downloading-process.ts');
+const kills = scale > 1 ? 60 : 8;
+const seed = 20_261_129;
+const pieceBytes = 50_000;
+
+describe('downloads of models by processes that are killed, or are two', function () {
+  this.timeout(60_000 * (scale > 1 ? 5 : 1));
+  let hub: HubServer;
+  let root: string;
+  let folder: string;
+  let files: Record<string, HubFile>;
+  beforeEach(async () => {
+    hub = await new HubServer().start();
+    root = mkdtempSync(join(tmpdir(), 'r2r-model-processes-'));
+    folder = join(root, 'hub', 'org--model');
+    files = repository([900_000, 700_000, 500_000]);
+    hub.commit('org/model', files);
+    slowly(hub, pieceBytes, () => sleep(8, true));
+  });
+  afterEach(async () => {
+    await hub.stop();
+    rmSync(root, { recursive: true });
+  });
+
+  const start = (): { readonly child: ChildProcess; readonly lines: string[]; readonly ended: Promise<unknown> } => {
+    const child = spawn(process.execPath, [program, folder, hub.url], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const lines: string[] = [];
+    child.stdout.setEncoding('utf8').on('data', (text: string) => lines.push(...text.split('\n').filter((line) => line !== '')));
+    return { child, lines, ended: once(child, 'close') };
+  };
+  const resultOf = (lines: readonly string[]): DownloadedModel => JSON.parse(lines.at(-1) ?? '{}') as DownloadedModel;
+
+  it(`go on where each of ${kills} killed ones was at a random instant, and leave the same bytes`, async () => {
+    const undisturbed = start();
+    const beganMs = performance.now();
+    await undisturbed.ended;
+    const lengthMs = performance.now() - beganMs;
+    assert.equal(resultOf(undisturbed.lines).fresh, true);
+    rmSync(folder, { recursive: true });
+    const before = hub.bytesSent;
+    const present: number[] = [];
+    let [killed, rounds] = [0, 1];
+    for (let attempt = 0; killed < kills; attempt++) {
+      const { child, lines, ended } = start();
+      await sleep(lengthMs * randomAt(seed, 1, attempt));
+      child.kill('SIGKILL');
+      await ended;
+      if (child.exitCode === null) killed++;
+      // it was faster, and begins anew
+      else {
+        assert.deepEqual(filesIn(folder), wantedOf(files));
+        rmSync(folder, { recursive: true });
+        rounds++;
+      }
+      present.push(Number(lines[0] ?? 0));
+    }
+    const last = start();
+    await last.ended;
+    assert.deepEqual(filesIn(folder), wantedOf(files), last.lines.join(' '));
+    assert.deepEqual(readdirSync(join(root, 'hub')), ['org--model']);
+    const total = [...wantedOf(files).values()].reduce((sum, { length }) => sum + length, 0);
+    const lost = hub.bytesSent - before - rounds * total;
+    // what was on its way to a process when it was killed, four files at a time, is the only loss
+    assert.ok(lost < kills * 4 * 4 * pieceBytes + kills * 100_000, `${lost} bytes were sent twice (${present.join(', ')})`);
+  });
+
+  it('are one where several are told the same: the others wait, and find it', async () => {
+    const all = Array.from({ length: 3 }, start);
+    await Promise.all(all.map(({ ended }) => ended));
+    const results = all.map(({ lines }) => resultOf(lines));
+    assert.deepEqual(results.map(({ fresh }) => fresh).sort(), [false, false, true], JSON.stringify(results));
+    assert.deepEqual(filesIn(folder), wantedOf(files));
+    const total = [...wantedOf(files).values()].reduce((sum, { length }) => sum + length, 0);
+    assert.equal(hub.bytesSent, total);
+  });
+
+  it('are taken over by the one that waits when the other is killed, or stopped and woken up later', async () => {
+    const first = start();
+    await sleep(400);
+    const second = start();
+    await sleep(100);
+    first.child.kill('SIGSTOP');
+    await sleep(600);
+    first.child.kill('SIGCONT');
+    await Promise.all([first.ended, second.ended]);
+    assert.deepEqual(filesIn(folder), wantedOf(files), `${first.lines.join(' ')} | ${second.lines.join(' ')}`);
+    assert.ok('commit' in resultOf(second.lines), second.lines.join(' '));
+  });
+});
