@@ -47,6 +47,8 @@ export const reasons = {
   noBundleYet: 'NoBundleYet',
   /** Many of the last minute's requests ended with an error of ours; the endpoint goes on answering. */
   routerErrors: 'RouterErrors',
+  /** The LLM spans nodes, and the cluster knows no LeaderWorkerSets; everything but the LLM's pods is there. */
+  leaderWorkerSetsMissing: 'LeaderWorkerSetsMissing',
   /** Nothing stands in the way. */
   noProblem: 'NoProblem',
   /** Not known yet. */

@@ -32,7 +32,7 @@ export const statusSchema = z.object({
       target: z.string().max(63).optional().describe('Revision of the present spec.'),
     })
     .optional()
-    .describe('Hashes of {slm, llm}; they differ while a roll-out is under way.'),
+    .describe('Hashes of {slm, llm, placement}; they differ while a roll-out is under way.'),
   slm: replicaCounts.describe('SLM pods of all revisions.'),
   llm: replicaCounts.describe('LLM pods of all revisions.'),
   selector: z.string().max(1024).optional().describe('Label selector of the LLM pods, for the scale subresource.'),

@@ -17,6 +17,8 @@ import {
 } from '../kube/index.ts';
 import type { Informer, KubeObject, Live, Manager, ObjectKey, ResourceType } from '../kube/index.ts';
 import type { ControllerRevision, Deployment, Pod, Service } from '../kube/resources.ts';
+import { leaderWorkerSets } from './leader-worker-sets.ts';
+import type { LeaderWorkerSet } from './leader-worker-sets.ts';
 import { followedRouter } from './router-reference.ts';
 import { r2rDeployments, r2rRouters } from './resource-types.ts';
 
@@ -28,6 +30,7 @@ export interface Caches {
   readonly deployments: Informer<Deployment>;
   readonly services: Informer<Service>;
   readonly records: Informer<ControllerRevision>;
+  readonly leaderWorkerSets: Informer<LeaderWorkerSet>;
   /** Every kind of child by `apiVersion/kind`. */
   readonly children: ReadonlyMap<string, Informer<KubeObject>>;
 }
@@ -35,8 +38,8 @@ export interface Caches {
 export function makeCaches(manager: Manager): Caches {
   const labelSelector = toSelector({ [labelKeys.managedBy]: managedBy });
   const children = new Map<string, Informer<KubeObject>>();
-  const child = <T extends KubeObject>(type: ResourceType<T>): Informer<T> => {
-    const informer = manager.informer(type, { labelSelector });
+  const child = <T extends KubeObject>(type: ResourceType<T>, optional = false): Informer<T> => {
+    const informer = manager.informer(type, { labelSelector, optional });
     children.set(kindKey(type), informer as unknown as Informer<KubeObject>);
     return informer;
   };
@@ -48,6 +51,7 @@ export function makeCaches(manager: Manager): Caches {
     deployments: child(deployments),
     services: child(services),
     records: child(controllerRevisions),
+    leaderWorkerSets: child(leaderWorkerSets, true),
     children,
   };
 }

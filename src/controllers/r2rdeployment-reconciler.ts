@@ -16,6 +16,7 @@ import type { Caches } from './caches.ts';
 import { applyChild, retireRevision } from './children.ts';
 import { ChildInTheWayError, ChildRefusedError } from './refusals.ts';
 import type { AppliedChild } from './children.ts';
+import { missingKind } from './leader-worker-sets.ts';
 import type { OperatorMetrics } from './metrics.ts';
 import { specProblem } from './spec-problem.ts';
 import type { Problem } from './pod-problem.ts';
@@ -98,7 +99,8 @@ export class R2RDeploymentReconciler {
       stalled = error.problem;
     }
     const rollout = stalled ? undefined : await this.#rollOut(deployment, target, applied, signal);
-    stalled ??= rollout?.stalled;
+    const llmProblem = missingKind(caches, deployment, templates);
+    stalled ??= rollout?.stalled ?? llmProblem;
     const observation = await observe(
       { caches, routers: this.#options.routers },
       {
@@ -108,6 +110,7 @@ export class R2RDeploymentReconciler {
         configDigest: routerConfigDigest(routerConfig(deployment)),
         applied: applied.map(({ object }) => object),
         awaitedBundle,
+        llmProblem,
         probeProblem: rollout?.probeProblem,
         stalled,
         now: this.#now(),

@@ -6,6 +6,7 @@ import type { ControllerRevision } from '../kube/resources.ts';
 import { podTemplates, revisionChildren, routerConfig, templateRecord } from '../manifests/index.ts';
 import type { KubeObject, PodTemplates, RenderOptions } from '../manifests/index.ts';
 import { tiedToAccount } from './account.ts';
+import { informerOf } from './caches.ts';
 import type { Caches } from './caches.ts';
 import { applyChild, retireRevision } from './children.ts';
 import type { AppliedChild } from './children.ts';
@@ -85,6 +86,8 @@ export class RevisionApplier {
     let accountUid = caches.children.get('v1/ServiceAccount')?.get(account)?.metadata.uid;
     const applied: AppliedChild[] = [];
     for (const manifest of desired) {
+      // nothing but a condition can come of a kind that the server does not know
+      if (informerOf(caches, manifest).absent) continue;
       const child = await applyChild(this.#options, deployment, tiedToAccount(manifest, accountUid), signal);
       if (child.object.kind === 'ServiceAccount') accountUid = child.object.metadata.uid;
       noteChild(recorder, deployment, child);

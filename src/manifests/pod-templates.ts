@@ -4,9 +4,12 @@ import type { PodTemplateOverlay } from '../api/model-server.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import { revisionOf } from '../api/revision.ts';
 import { gpuTolerations, podSecurityContext } from './container.ts';
+import { colocatedContainer, colocatedGpus } from './colocated-container.ts';
 import { engineContainer, engineVolumes, gpuCount } from './engine-container.ts';
 import { isObject } from './json.ts';
 import type { JsonObject } from './json.ts';
+import { leaderContainer, workerContainer, workerLabels } from './llm-group.ts';
+import type { PodGroup } from './llm-group.ts';
 import { modelSource, modelVolumes } from './model-source.ts';
 import type { RenderOptions } from './options.ts';
 import { OverlayError, mergePodSpec } from './overlay.ts';
@@ -14,10 +17,14 @@ import { routerContainer, routerVolumes } from './router-container.ts';
 import { networkSources, routerGpuCount } from './router-network.ts';
 import { nodeLabels, togetherOn } from './shared-node.ts';
 
-/** `template` of the two Deployments of a revision. */
+/** The pods of a revision, by what makes them. */
 export interface PodTemplates {
+  /** `template` of the SLM Deployment. */
   readonly slm: JsonObject;
-  readonly llm: JsonObject;
+  /** That of the LLM Deployment, or of the leaders where there is a `group`. Absent with placement Colocated: the LLM is in the SLM pod. */
+  readonly llm?: JsonObject;
+  /** The LLM spans nodes. */
+  readonly group?: PodGroup;
 }
 
 /** A router finishes the answers it has begun; an LLM call is one token, or one prefill. */
@@ -32,11 +39,14 @@ export function podTemplates(deployment: R2RDeployment, options: RenderOptions):
   const { metadata, spec } = deployment;
   const revision = revisionOf(spec);
   const { offer } = spec.router;
+  const colocated = spec.placement === 'Colocated';
   const nodeClaim = offer?.onOneNode ? offer.claim : undefined;
   const slm: JsonObject = {
     serviceAccountName: revisionNames(metadata.name, revision).router,
     ...podDefaults('slm'),
-    initContainers: [{ ...engineContainer(spec.slm, 'slm', options), restartPolicy: 'Always' }],
+    initContainers: [
+      { ...(colocated ? colocatedContainer(spec, options) : engineContainer(spec.slm, 'slm', options)), restartPolicy: 'Always' },
+    ],
     containers: [routerContainer(metadata.name, revision, spec, options)],
     volumes: [
       ...modelVolumes([modelSource(spec.slm.model), modelSource(spec.llm.model), ...networkSources(spec.router)]),
@@ -44,17 +54,30 @@ export function podTemplates(deployment: R2RDeployment, options: RenderOptions):
       ...routerVolumes(spec),
     ],
     ...(nodeClaim !== undefined && { affinity: togetherOn(nodeClaim) }),
-    ...gpuTolerations(gpuCount(spec.slm, 'slm') + routerGpuCount(spec.router)),
-  };
-  const llm: JsonObject = {
-    ...podDefaults('llm'),
-    containers: [engineContainer(spec.llm, 'llm', options)],
-    volumes: [...modelVolumes([modelSource(spec.llm.model)]), ...engineVolumes(spec.llm)],
-    ...gpuTolerations(gpuCount(spec.llm, 'llm')),
+    ...gpuTolerations((colocated ? colocatedGpus(spec) : gpuCount(spec.slm, 'slm')) + routerGpuCount(spec.router)),
   };
   return {
     slm: template({ ...labels(metadata.name, revision, 'slm'), ...nodeLabels(nodeClaim) }, 'slm', slm, spec.slm.podTemplate),
-    llm: template(labels(metadata.name, revision, 'llm'), 'llm', llm, spec.llm.podTemplate),
+    ...(!colocated && llmTemplates(deployment, revision, options)),
+  };
+}
+
+function llmTemplates({ metadata, spec }: R2RDeployment, revision: string, options: RenderOptions): Pick<PodTemplates, 'llm' | 'group'> {
+  const { llm } = spec;
+  const pod = (ours: Readonly<Record<string, string>>, container: JsonObject): JsonObject => {
+    const rendered = {
+      ...podDefaults('llm'),
+      containers: [container],
+      volumes: [...modelVolumes([modelSource(llm.model)]), ...engineVolumes(llm)],
+      ...gpuTolerations(gpuCount(llm, 'llm')),
+    };
+    return template(ours, 'llm', rendered, llm.podTemplate);
+  };
+  const ours = labels(metadata.name, revision, 'llm');
+  if (llm.nodes === 1) return { llm: pod(ours, engineContainer(llm, 'llm', options)) };
+  return {
+    llm: pod(ours, leaderContainer(llm, options)),
+    group: { size: llm.nodes, worker: pod(workerLabels(metadata.name, revision), workerContainer(llm, options)) },
   };
 }
 

@@ -6,7 +6,7 @@ import type { JsonObject, KubeObject } from './json.ts';
 import type { PodTemplates } from './pod-templates.ts';
 
 /** The ControllerRevision that pins the pod templates of a spec (ADR 1). Its data never changes: another spec has another name. */
-export function templateRecord(deployment: R2RDeployment, revision: string, templates: PodTemplates): KubeObject {
+export function templateRecord(deployment: R2RDeployment, revision: string, { slm, llm, group }: PodTemplates): KubeObject {
   const { name, namespace = 'default' } = deployment.metadata;
   const record: JsonObject = {
     apiVersion: 'apps/v1',
@@ -18,7 +18,7 @@ export function templateRecord(deployment: R2RDeployment, revision: string, temp
       ownerReferences: [{ ...ownerReference(deployment) }],
     },
     revision: 1,
-    data: { slm: templates.slm, llm: templates.llm },
+    data: { slm, ...(llm && { llm }), ...(group && { group: { ...group } }) },
   };
   return record as KubeObject;
 }
