@@ -125,6 +125,18 @@ describe('placements, by the controller on a real API server', function () {
     await play(pods, pod, status);
     return pod;
   };
+  /** Plays the Deployment controller: all replicas are there, of the newest template, and ready. */
+  const completed = async (child: string, replicas = 1): Promise<void> => {
+    const { metadata } = await until(child, 30_000, () => admin.find(deployments, { namespace, name: child }));
+    const counts = { replicas, updatedReplicas: replicas, readyReplicas: replicas, availableReplicas: replicas };
+    await play(deployments, child, { observedGeneration: metadata.generation, ...counts });
+  };
+  /** Another revision than this one. */
+  const another = (before: string): Promise<string> =>
+    until('another revision', 30_000, async () => {
+      const { target } = (await read()).status?.revision ?? {};
+      return target !== before && target;
+    });
   const container = (what: object) => ({ restartCount: 0, image: 'i', imageID: 'i', ready: false, ...what });
 
   describe('Colocated', () => {
@@ -134,8 +146,9 @@ describe('placements, by the controller on a real API server', function () {
       initContainerStatuses: [container({ name: 'engine', started: true, state: { running: {} }, ...engine })],
       containerStatuses: [container({ name: 'router', started: true, state: { running: {} }, ...router })],
     });
-    const template = async (): Promise<object> => {
-      const slm = `${name}-${await revision()}-slm`;
+    const readyUnit = { ...unitStatus({ ready: true }, { ready: true }), conditions: [{ type: 'Ready', status: 'True' }] };
+    const template = async (of?: string): Promise<object> => {
+      const slm = `${name}-${of ?? (await revision())}-slm`;
       const { spec } = await until('the unit', 30_000, () => admin.find(deployments, { namespace, name: slm }));
       return spec?.template as object;
     };
@@ -196,19 +209,8 @@ describe('placements, by the controller on a real API server', function () {
     it('counts units as LLM replicas, and is Ready when the unit is', async () => {
       await create({ ...unit });
       const target = await revision();
-      const slm = { namespace, name: `${name}-${target}-slm` };
-      const { metadata } = await until('the unit', 30_000, () => admin.find(deployments, slm));
-      const pod = await makePod(await template(), {
-        ...unitStatus({ ready: true }, { ready: true }),
-        conditions: [{ type: 'Ready', status: 'True' }],
-      });
-      await play(deployments, slm.name, {
-        observedGeneration: metadata.generation,
-        replicas: 1,
-        updatedReplicas: 1,
-        readyReplicas: 1,
-        availableReplicas: 1,
-      });
+      const pod = await makePod(await template(), readyUnit);
+      await completed(`${name}-${target}-slm`);
       await says('Reconciling', 'False UpToDate');
       const { status } = await read();
       assert.equal(findCondition(status?.conditions, 'Ready')?.status, 'True');
@@ -222,11 +224,15 @@ describe('placements, by the controller on a real API server', function () {
       const before = await revision();
       await until('the LLM Deployment', 30_000, () => find(deployments as ResourceType, `${name}-${before}-llm`));
       await admin.patch(r2rDeployments, { namespace, name }, { spec: { placement: 'Colocated' } });
+      const target = await another(before);
+      assert.ok(await find(deployments, `${name}-${before}-llm`), 'the old one answers meanwhile');
+      const pod = await makePod(await template(target), readyUnit);
+      await completed(`${name}-${target}-slm`);
       await until('nothing of the old revision', 60_000, async () => {
         const left = [...(await admin.list(deployments, { namespace })).items, ...(await admin.list(services, { namespace })).items];
         return left.every(({ metadata }) => !metadata.name.includes(before));
       });
-      assert.notEqual(await revision(), before);
+      await admin.delete(pods, { namespace, name: pod }, { gracePeriodSeconds: 0 });
     });
   });
 
@@ -303,6 +309,7 @@ describe('placements, by the controller on a real API server', function () {
       const patches = async (): Promise<string[]> =>
         (await registry.metrics()).split('\n').filter((line) => /^kube_client_requests_total\{.*verb="patch".*leaderworkersets/.test(line));
       const before = await patches();
+      assert.ok(before.length > 0, 'the metric counts them');
       // several reconciles: it is under way
       await new Promise((resolve) => setTimeout(resolve, 6_000));
       assert.deepEqual(await patches(), before);
@@ -333,8 +340,15 @@ describe('placements, by the controller on a real API server', function () {
       const before = await revision();
       await until('the LeaderWorkerSet', 60_000, () => admin.find(leaderWorkerSets, { namespace, name: `${name}-${before}` }));
       await admin.patch(r2rDeployments, { namespace, name }, { spec: { llm: { nodes: 1 } } });
+      const target = await another(before);
+      const { spec } = await until('the SLM Deployment', 30_000, () =>
+        admin.find(deployments, { namespace, name: `${name}-${target}-slm` }),
+      );
+      const pod = await makePod(spec?.template as object, { podIP: '192.0.2.8', conditions: [{ type: 'Ready', status: 'True' }] });
+      await completed(`${name}-${target}-slm`);
+      await completed(`${name}-${target}-llm`, 2);
       await until('no LeaderWorkerSet', 60_000, async () => (await admin.list(leaderWorkerSets, { namespace })).items.length === 0);
-      await until('the LLM Deployment', 10_000, async () => find(deployments as ResourceType, `${name}-${await revision()}-llm`));
+      await admin.delete(pods, { namespace, name: pod }, { gracePeriodSeconds: 0 });
     });
   });
 });
