@@ -18,6 +18,8 @@ const operatorRules: k8s.PolicyRule[] = [
   { apiGroups: [''], resources: ['configmaps'], verbs: ['get', ...manage] },
   { apiGroups: [''], resources: ['serviceaccounts'], verbs: manage },
   { apiGroups: ['apps'], resources: ['deployments', 'controllerrevisions'], verbs: manage },
+  // Of an LLM that spans nodes; the cluster need not know the kind.
+  { apiGroups: ['leaderworkerset.x-k8s.io'], resources: ['leaderworkersets'], verbs: manage },
   { apiGroups: ['rbac.authorization.k8s.io'], resources: ['roles', 'rolebindings'], verbs: manage },
   // get, here and below: a router's names may be taken by objects that are not ours, which the caches do not hold.
   { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: ['get', ...manage] },

@@ -19,7 +19,7 @@ interface Image {
 
 export const images = {
   operator: { programs: ['operator'], folders: [] },
-  router: { programs: ['router', 'engine', 'pipeline', 'model'], folders: ['examples/models'] },
+  router: { programs: ['router', 'engine', 'engines', 'pipeline', 'model'], folders: ['examples/models'] },
 } as const satisfies Record<string, Image>;
 export type ImageName = keyof typeof images;
 

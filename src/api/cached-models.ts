@@ -47,8 +47,9 @@ export function cachedModels(deployment: R2RDeployment): readonly CachedModel[] 
 export function withLocalModels(deployment: R2RDeployment): R2RDeploymentSpec {
   const addresses = new Map(cachedModels(deployment).map(({ model, address }) => [model, address]));
   const { spec } = deployment;
-  const local = (role: 'slm' | 'llm') => ({ ...spec[role], model: addresses.get(spec[role].model) ?? spec[role].model });
-  return addresses.size === 0 ? spec : { ...spec, slm: local('slm'), llm: local('llm') };
+  const local = (model: string): string => addresses.get(model) ?? model;
+  const { slm, llm } = spec;
+  return addresses.size === 0 ? spec : { ...spec, slm: { ...slm, model: local(slm.model) }, llm: { ...llm, model: local(llm.model) } };
 }
 
 /** Pods that mount the cache, and the Jobs that fill it, must run on one node. */

@@ -87,6 +87,8 @@ export const reasons = {
   hubUnavailable: 'HubUnavailable',
   /** A download failed for another reason; the message has it. */
   modelDownloadFailed: 'ModelDownloadFailed',
+  /** The LLM spans nodes, and the cluster knows no LeaderWorkerSets; everything but the LLM's pods is there. */
+  leaderWorkerSetsMissing: 'LeaderWorkerSetsMissing',
   /** Nothing stands in the way. */
   noProblem: 'NoProblem',
   /** Not known yet. */

@@ -3,6 +3,7 @@ import { freeForm, rules } from './cel.ts';
 import type { Rule } from './cel.ts';
 import { objectName } from './endpoint-spec.ts';
 import { hubModelForm } from './hub-model.ts';
+import { nodes, nodesRules } from './placement-spec.ts';
 
 /** What serves a model: `SGLang` on GPUs (stock image), or `CPU`, this project's own small engine. */
 export const engines = ['SGLang', 'CPU'] as const;
@@ -238,6 +239,9 @@ function modelServer(role: 'SLM' | 'LLM', tensorParallelSize: number) {
 }
 
 export const slmSchema = modelServer('SLM', 1);
-export const llmSchema = modelServer('LLM', 2);
+export const llmSchema = modelServer('LLM', 2)
+  .extend({ nodes })
+  .meta(rules(...cpuRules, ...nodesRules));
 
 export type ModelServer = z.infer<typeof slmSchema>;
+export type LlmServer = z.infer<typeof llmSchema>;

@@ -2,8 +2,20 @@ import { group } from './r2rdeployment.ts';
 
 export type Component = 'slm' | 'llm';
 
-/** Ports of the pods and, behind port 80 of the endpoint Service or 443 with TLS, of the API. */
-export const ports = { service: 80, serviceTls: 443, router: 8000, admin: 9090, engine: 30_000 } as const;
+/**
+ * Ports of the pods and, behind port 80 of the endpoint Service or 443 with TLS, of the API. In a Colocated pod the LLM's engine and the
+ * launcher of both have ports of their own; the nodes of one LLM find each other by `rendezvous`.
+ */
+export const ports = {
+  service: 80,
+  serviceTls: 443,
+  router: 8000,
+  admin: 9090,
+  engine: 30_000,
+  colocatedLLM: 30_001,
+  launcher: 30_002,
+  rendezvous: 30_003,
+} as const;
 
 /**
  * Name of the routers' API port in pods and Service. A Service finds a pod's port by this name, so while TLS is being switched on or off
@@ -69,6 +81,9 @@ export function endpointURL(instance: string, namespace: string, scheme: Scheme)
   return `${scheme}://${endpointServiceName(instance)}.${namespace}.svc`;
 }
 
+/** Value of `app.kubernetes.io/component` on the pods that help a leader of component `llm`: they answer no request of their own. */
+export const workerComponent = 'llm-worker';
+
 /** Names of the children of one revision. */
 export interface RevisionNames {
   /** Deployment and NetworkPolicy of the SLM pods. */
@@ -77,10 +92,18 @@ export interface RevisionNames {
   readonly llm: string;
   /** ConfigMap, ServiceAccount, Role and RoleBinding of the routers. */
   readonly router: string;
+  /**
+   * The LeaderWorkerSet of an LLM that spans nodes. Shorter than the others, because its controller appends to it and StatefulSets end at 52
+   * characters; and no name of a Service of ours, because it makes a Service of this name, by which workers find their leader.
+   */
+  readonly group: string;
+  /** NetworkPolicy of its workers. */
+  readonly workers: string;
 }
 
 export function revisionNames(instance: string, revision: string): RevisionNames {
-  return { slm: `${instance}-${revision}-slm`, llm: `${instance}-${revision}-llm`, router: `${instance}-${revision}-router` };
+  const group = `${instance}-${revision}`;
+  return { slm: `${group}-slm`, llm: `${group}-llm`, router: `${group}-router`, group, workers: `${group}-workers` };
 }
 
 /** Name of the ControllerRevision that pins the rendered pod templates; `key` is `templateKey(spec)` of revision.ts. */

@@ -34,7 +34,7 @@ export const statusSchema = z.object({
       target: z.string().max(63).optional().describe('Revision of the present spec.'),
     })
     .optional()
-    .describe('Hashes of {slm, llm}; they differ while a roll-out is under way.'),
+    .describe('Hashes of {slm, llm, placement}; they differ while a roll-out is under way.'),
   history: z.array(servedRevisionSchema).max(maxHistory).optional().describe('Revisions that the endpoint has led to, the newest first.'),
   slm: replicaCounts.describe('SLM pods of all revisions.'),
   llm: replicaCounts.describe('LLM pods of all revisions.'),

@@ -6,6 +6,7 @@ import { modelCacheRule, modelCacheSchema } from './model-cache-spec.ts';
 import { llmSchema, slmSchema } from './model-server.ts';
 import { monitoringNamespace } from './monitoring-namespace.ts';
 import type { ObjectMeta, OwnerReference } from './object-meta.ts';
+import { placement, placementRules } from './placement-spec.ts';
 import { maxNameLength, namePattern } from './resource-name.ts';
 import { statusSchema } from './r2rdeployment-status.ts';
 import type { R2RDeploymentStatus } from './r2rdeployment-status.ts';
@@ -35,6 +36,7 @@ export const specSchema = z
   .object({
     slm: slmSchema.describe('The small model: drafts every token.'),
     llm: llmSchema.describe('The large model: supplies the tokens where the small one would go astray.'),
+    placement,
     router: routerSchema.prefault({}).describe('The router beside each SLM: decides token by token.'),
     api: endpointSchema.prefault({}).describe('The endpoint for clients.'),
     networkPolicy: networkPolicy.prefault({}).describe('Who may connect to the pods.'),
@@ -43,7 +45,7 @@ export const specSchema = z
     suspend,
     modelCache: modelCacheSchema.optional().describe('Where hf:// models are downloaded to, once for all pods. They mount it read-only.'),
   })
-  .meta(rules(modelCacheRule));
+  .meta(rules(modelCacheRule, ...placementRules(Object.keys(llmSchema.shape))));
 
 /** The whole resource, as the CRD describes it; `metadata` is the API server's own. */
 export const r2rDeploymentSchema = z

@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { cacheIdentity } from './cached-models.ts';
 import { canonicalJson } from './canonical-json.ts';
 import { claimOf } from './claim.ts';
-import { slmSchema } from './model-server.ts';
+import { llmSchema } from './model-server.ts';
 import type { ModelServer } from './model-server.ts';
+import { defaultPlacement } from './placement-spec.ts';
 import type { R2RDeploymentSpec } from './r2rdeployment.ts';
 import { defaultPrecision, routerDefaults } from './router-config.ts';
 import { networkClaim } from './router-offer.ts';
@@ -32,12 +33,13 @@ export function templateKey(spec: R2RDeploymentSpec): string {
 }
 
 function pair(spec: R2RDeploymentSpec): Record<string, unknown> {
-  const { slm, llm, router } = spec;
+  const { slm, llm, placement, router } = spec;
   const claim = networkClaim(router);
   const mounted = [claimOf(slm.model), claimOf(llm.model)].includes(claim);
   return {
     slm: significant(slm),
     llm: significant(llm),
+    ...(placement !== defaultPlacement && { placement }),
     ...(claim !== undefined && !mounted && { checkpointClaim: claim }),
     ...cacheIdentity(spec),
   };
@@ -60,8 +62,8 @@ function digest(value: unknown): string {
   return createHash('sha256').update(canonicalJson(value)).digest('hex').slice(0, 8);
 }
 
-/** The defaulted fields of a model server; they are the same for SLM and LLM. */
-const { model: _, ...defaults } = slmSchema.parse({ model: '/model' });
+/** The defaulted fields of a model server; the SLM has no others than the LLM. */
+const { model: _, ...defaults } = llmSchema.parse({ model: '/model' });
 const defaultValues: ReadonlyMap<string, string> = new Map(Object.entries(defaults).map(([key, value]) => [key, canonicalJson(value)]));
 
 function significant({ replicas: _, ...server }: ModelServer): Record<string, unknown> {

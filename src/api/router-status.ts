@@ -47,6 +47,8 @@ export const routerStatusSchema = z.object({
   alarms: z.array(alarm).default([]),
   /** What must happen before it takes requests, in words; empty when it does. */
   waitingFor: z.array(z.string()).default([]),
+  /** Whether the SLM's server takes requests; of the LLM's, `llmEndpoints` tell. */
+  slmReady: z.boolean().optional(),
   /** Client requests being answered now. */
   inFlight: z.number(),
   /** Emitted tokens by source since the start. */

@@ -1,4 +1,4 @@
-/** The router's live inputs when it runs in a pod: its ConfigMap and the EndpointSlices of its LLM Service, both watched through the API server. */
+/** The router's live inputs when it runs in a pod: its ConfigMap and the EndpointSlices of its LLM Service, watched through the API server. */
 import { KubeConfig } from '@kubernetes/client-node';
 import { routerConfigKey } from '../api/router-config.ts';
 import { Informer, KubeClient, configMaps, endpointSlices } from '../kube/index.ts';
@@ -12,15 +12,14 @@ export interface ClusterSourcesOptions {
   readonly namespace: string;
   /** Name of the ConfigMap with key `router.json`. */
   readonly configMap: string;
-  /** Name of the headless Service of the LLM pods. */
-  readonly llmService: string;
   readonly logger: Logger;
 }
 
-/** Both watches, with the pod's service account. While the API server is away the last state stays in force. */
-export function clusterSources({ namespace, configMap, llmService, logger }: ClusterSourcesOptions): {
+/** The watches, with the pod's service account. While the API server is away the last state stays in force. */
+export function clusterSources({ namespace, configMap, logger }: ClusterSourcesOptions): {
   readonly config: ConfigSource;
-  readonly endpoints: EndpointSource;
+  /** @param llmService - name of the headless Service of the LLM pods */
+  readonly llmEndpoints: (llmService: string) => EndpointSource;
 } {
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromCluster();
@@ -40,7 +39,7 @@ export function clusterSources({ namespace, configMap, llmService, logger }: Clu
         return () => void maps.stop();
       },
     },
-    endpoints: {
+    llmEndpoints: (llmService) => ({
       subscribe(listener) {
         const slices = new Informer(client, endpointSlices, {
           namespace,
@@ -52,7 +51,7 @@ export function clusterSources({ namespace, configMap, llmService, logger }: Clu
         slices.start();
         return () => void slices.stop();
       },
-    },
+    }),
   };
 }
 

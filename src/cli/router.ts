@@ -5,6 +5,7 @@ import { pino, type Logger } from 'pino';
 import { collectDefaultMetrics } from 'prom-client';
 import { RouterMetrics } from '../router/metrics.ts';
 import { clusterSources } from './cluster-sources.ts';
+import { launcherEndpoints } from './launcher-endpoints.ts';
 import { hubSettings } from './hub-settings.ts';
 import { networkFingerprint } from './network-fingerprint.ts';
 import { networkLoader } from './network-loader.ts';
@@ -28,8 +29,10 @@ const usage = `usage: r2r router --slm-url URL --slm-model-path DIR --llm-model-
   --llm-model-path DIR       the LLM's
   --llm-url URL              an LLM server; repeat for several
   --config FILE              the live configuration (JSON); a change is picked up within a second
-  --namespace NAME --config-map NAME --llm-service NAME
-                             in a pod, instead of --config and --llm-url: watch both through the API server
+  --namespace NAME --config-map NAME
+                             in a pod, instead of --config: watch it through the API server
+  --llm-service NAME         the same for the LLM servers, instead of --llm-url
+  --launcher-url URL         in a pod with its own LLM (placement Colocated): what tells whether the one at --llm-url takes requests
   --bundle-cache DIR         where checkpoints and the bundles made of them are kept; a folder that outlives restarts saves downloads
                                                                                 [r2r-bundles in the folder for temporary files]
   --hf-endpoint URL          the Hugging Face hub for hf:// checkpoints         [$HF_ENDPOINT, else the public one]
@@ -53,6 +56,7 @@ const flags = {
   namespace: { type: 'string' },
   'config-map': { type: 'string' },
   'llm-service': { type: 'string' },
+  'launcher-url': { type: 'string' },
   host: { type: 'string', default: '0.0.0.0' },
   port: { type: 'string', default: '8000' },
   'admin-host': { type: 'string', default: '0.0.0.0' },
@@ -123,12 +127,12 @@ export async function router(argv: readonly string[]): Promise<void> {
 /** Where the live configuration and the LLM's endpoints come from. */
 function sources(values: Flags, log: Logger): { readonly config: ConfigSource; readonly endpoints: EndpointSource } {
   if (values['config-map'] !== undefined) {
-    return clusterSources({
-      namespace: required(values, 'namespace'),
-      configMap: values['config-map'],
-      llmService: required(values, 'llm-service'),
-      logger: log,
-    });
+    const namespace = required(values, 'namespace');
+    const { config, llmEndpoints } = clusterSources({ namespace, configMap: values['config-map'], logger: log });
+    const [llmUrl] = values['llm-url'] ?? [];
+    const launcher = values['launcher-url'];
+    if (llmUrl !== undefined && launcher !== undefined) return { config, endpoints: launcherEndpoints(llmUrl, launcher) };
+    return { config, endpoints: llmEndpoints(required(values, 'llm-service')) };
   }
   return {
     config: configFile(required(values, 'config'), (err) => log.warn({ err }, 'configuration file cannot be read')),

@@ -22,6 +22,8 @@ import {
 import type { Informer, KubeObject, Live, Manager, ObjectKey, ResourceType } from '../kube/index.ts';
 import type { ControllerRevision, Deployment, Job, PersistentVolumeClaim, Pod, Service } from '../kube/resources.ts';
 import { keptOfPod } from './kept-pods.ts';
+import { leaderWorkerSets } from './leader-worker-sets.ts';
+import type { LeaderWorkerSet } from './leader-worker-sets.ts';
 import { followedRouter } from './router-reference.ts';
 import { r2rDeployments, r2rRouters } from './resource-types.ts';
 
@@ -36,6 +38,7 @@ export interface Caches {
   /** Steps of routers, and downloads of models. */
   readonly jobs: Informer<Job>;
   readonly claims: Informer<PersistentVolumeClaim>;
+  readonly leaderWorkerSets: Informer<LeaderWorkerSet>;
   /** Every kind of child by `apiVersion/kind`. */
   readonly children: ReadonlyMap<string, Informer<KubeObject>>;
 }
@@ -43,8 +46,8 @@ export interface Caches {
 export function makeCaches(manager: Manager): Caches {
   const labelSelector = toSelector({ [labelKeys.managedBy]: managedBy });
   const children = new Map<string, Informer<KubeObject>>();
-  const child = <T extends KubeObject>(type: ResourceType<T>): Informer<T> => {
-    const informer = manager.informer(type, { labelSelector });
+  const child = <T extends KubeObject>(type: ResourceType<T>, optional = false): Informer<T> => {
+    const informer = manager.informer(type, { labelSelector, optional });
     children.set(kindKey(type), informer as unknown as Informer<KubeObject>);
     return informer;
   };
@@ -58,6 +61,7 @@ export function makeCaches(manager: Manager): Caches {
     records: child(controllerRevisions),
     jobs: child(jobs),
     claims: child(persistentVolumeClaims),
+    leaderWorkerSets: child(leaderWorkerSets, true),
     children,
   };
 }

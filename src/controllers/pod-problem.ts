@@ -1,4 +1,5 @@
-import type { Deployment, Pod } from '../kube/resources.ts';
+import type { Pod } from '../kube/resources.ts';
+import type { Workload } from './role-state.ts';
 
 /** Why a role is not ready: the child's own reason, copied up, with a message a person can act on. */
 export interface Problem {
@@ -39,8 +40,8 @@ export function podProblem(pods: readonly Pod[], containers: readonly string[]):
 }
 
 /** Pods that the API server refuses to create (quota, pod security): only the Deployment knows of them. */
-export function creationProblem(deployment: Deployment | undefined): Problem | undefined {
-  const failure = deployment?.status?.conditions?.find((condition) => condition.type === 'ReplicaFailure' && condition.status === 'True');
+export function creationProblem(workload: Workload | undefined): Problem | undefined {
+  const failure = workload?.status?.conditions?.find((condition) => condition.type === 'ReplicaFailure' && condition.status === 'True');
   return failure && { reason: failure.reason ?? 'FailedCreate', message: shorten(failure.message ?? 'pods cannot be created') };
 }
 

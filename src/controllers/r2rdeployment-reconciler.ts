@@ -15,6 +15,7 @@ import type { Caches } from './caches.ts';
 import { retireRevision } from './children.ts';
 import { ChildInTheWayError, ChildRefusedError } from './refusals.ts';
 import type { AppliedChild } from './children.ts';
+import { missingKind } from './leader-worker-sets.ts';
 import type { OperatorMetrics } from './metrics.ts';
 import { ModelCache, awaitingModels, keptModels, withModels } from './models/index.ts';
 import type { ModelsState } from './models/index.ts';
@@ -117,7 +118,8 @@ export class R2RDeploymentReconciler {
     // what answers stays until the models of what is to take its place are there
     const waits = awaitsModels && deployment.spec.rollout.strategy === 'InPlace';
     const rollout = stalled || waits ? undefined : await this.#rollOut(deployment, plan, applied, signal);
-    stalled ??= rollout?.stalled;
+    const llmProblem = plan.pods && missingKind(caches, deployment, plan.pods.templates);
+    stalled ??= rollout?.stalled ?? llmProblem;
     const observation = await observe(
       { caches, routers: this.#options.routers },
       {
@@ -128,6 +130,7 @@ export class R2RDeploymentReconciler {
         configDigest: routerConfigDigest(routerConfig(deployment)),
         applied: applied.map(({ object }) => object),
         awaitedBundle,
+        llmProblem,
         probeProblem: rollout?.probeProblem,
         stalled,
         now: this.#now(),

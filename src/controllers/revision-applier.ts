@@ -170,6 +170,8 @@ export class RevisionApplier {
     let accountUid = caches.children.get('v1/ServiceAccount')?.get(account)?.metadata.uid;
     const applied: AppliedChild[] = [];
     for (const manifest of desired) {
+      // nothing but a condition can come of a kind that the server does not know
+      if (informerOf(caches, manifest).absent) continue;
       const child = await applyChild(this.#options, deployment, tiedToAccount(manifest, accountUid), signal);
       if (child.object.kind === 'ServiceAccount') accountUid = child.object.metadata.uid;
       noteChild(recorder, deployment, child);

@@ -1,8 +1,30 @@
 import { containers } from '../api/names.ts';
 import type { Scheme } from '../api/names.ts';
-import type { Deployment, Pod } from '../kube/resources.ts';
+import type { KubeObject } from '../kube/index.ts';
+import type { Pod } from '../kube/resources.ts';
 import { creationProblem, isReady, podProblem } from './pod-problem.ts';
 import type { Problem } from './pod-problem.ts';
+
+/** What makes a role's pods: a Deployment, or a LeaderWorkerSet, whose replicas are groups. */
+export interface Workload extends KubeObject {
+  readonly spec?: { readonly replicas?: number | undefined } | undefined;
+  readonly status?:
+    | {
+        readonly observedGeneration?: number | undefined;
+        readonly replicas?: number | undefined;
+        readonly updatedReplicas?: number | undefined;
+        readonly readyReplicas?: number | undefined;
+        readonly conditions?: readonly WorkloadCondition[] | undefined;
+      }
+    | undefined;
+}
+
+interface WorkloadCondition {
+  readonly type: string;
+  readonly status: string;
+  readonly reason?: string | undefined;
+  readonly message?: string | undefined;
+}
 
 /** What the cluster says of one role (engine pods of one side) in one revision. */
 export interface RoleState {
@@ -12,7 +34,7 @@ export interface RoleState {
   readonly replicas: number;
   readonly updated: number;
   readonly ready: number;
-  /** The Deployment's controller has seen the newest template, and all wanted replicas run it and are ready; no other pod is left. */
+  /** Its controller has seen the newest template, and all wanted replicas run it and are ready; no other pod is left. */
   readonly complete: boolean;
   /** Why the role is not complete, if a pod or the Deployment says so. */
   readonly problem: Problem | undefined;
@@ -24,15 +46,15 @@ export interface RoleState {
 
 /**
  * @param wanted - replicas of the spec
- * @param deployment - the child, undefined while it is not in the cache
+ * @param workload - the child, undefined while it is not in the cache
  * @param pods - the role's pods of the same revision
  */
-export function roleState(wanted: number, deployment: Deployment | undefined, pods: readonly Pod[]): RoleState {
-  const status = deployment?.status;
+export function roleState(wanted: number, workload: Workload | undefined, pods: readonly Pod[]): RoleState {
+  const status = workload?.status;
   const replicas = status?.replicas ?? 0;
   const updated = status?.updatedReplicas ?? 0;
   const ready = status?.readyReplicas ?? 0;
-  const observed = (status?.observedGeneration ?? -1) >= (deployment?.metadata?.generation ?? 0) && deployment?.spec?.replicas === wanted;
+  const observed = (status?.observedGeneration ?? -1) >= (workload?.metadata?.generation ?? 0) && workload?.spec?.replicas === wanted;
   const complete = observed && replicas === wanted && updated === wanted && ready === wanted;
   return {
     wanted,
@@ -40,7 +62,7 @@ export function roleState(wanted: number, deployment: Deployment | undefined, po
     updated,
     ready,
     complete,
-    problem: complete ? undefined : (podProblem(pods, [containers.engine]) ?? creationProblem(deployment)),
+    problem: complete ? undefined : (podProblem(pods, [containers.engine]) ?? creationProblem(workload)),
     deadlineExceeded:
       status?.conditions?.some(({ type, reason }) => type === 'Progressing' && reason === 'ProgressDeadlineExceeded') ?? false,
     waitingSince: oldestUnready(pods),
@@ -81,11 +103,13 @@ export function routerState(wanted: number, slmPods: readonly Pod[]): RouterStat
 
 /** Engines of SLM pods that are ready, whether or not their router is. */
 export function readyEngines(slmPods: readonly Pod[]): number {
-  return slmPods.filter((pod) =>
-    [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])].some(
-      ({ name, ready }) => name === containers.engine && ready,
-    ),
-  ).length;
+  return slmPods.filter(hasReadyEngine).length;
+}
+
+export function hasReadyEngine({ status }: Pod): boolean {
+  return [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])].some(
+    ({ name, ready }) => name === containers.engine && ready,
+  );
 }
 
 /** Addresses of the routers that answer requests. */

@@ -1,14 +1,18 @@
 import { schemeOf } from '../api/endpoint-spec.ts';
-import { endpointURL, labelKeys, revisionNames, selectorLabels, toSelector } from '../api/names.ts';
-import type { Scheme } from '../api/names.ts';
+import { endpointURL, labelKeys, revisionNames, selectorLabels, toSelector, workerComponent } from '../api/names.ts';
+import type { RevisionNames, Scheme } from '../api/names.ts';
 import { mountedSecrets } from '../api/mounted-secrets.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import { networkUri } from '../api/router-offer.ts';
 import type { RouterStatus } from '../api/router-status.ts';
-import type { Live } from '../kube/index.ts';
+import type { Informer, Live } from '../kube/index.ts';
 import type { Deployment, Pod } from '../kube/resources.ts';
+import { leaderWorkerSetKind } from '../manifests/index.ts';
 import { podsOfInstance } from './caches.ts';
 import type { Caches } from './caches.ts';
+import { colocatedRoles } from './colocated-state.ts';
+import { asWorkload } from './leader-worker-sets.ts';
+import type { LeaderWorkerSet } from './leader-worker-sets.ts';
 import type { Problem } from './pod-problem.ts';
 import {
   allReadySince,
@@ -19,6 +23,7 @@ import {
   runningRouterAddresses,
   spokenSchemes,
 } from './role-state.ts';
+import type { RoleState, Workload } from './role-state.ts';
 import type { RevisionState } from './rollout.ts';
 import { described } from './rollout-history.ts';
 import type { Pause } from './rollout-status.ts';
@@ -44,21 +49,19 @@ export function revisionStates(
   applied: readonly Live[],
   now: Date,
 ): ReachableRevision[] {
-  const all = deploymentsOf(caches, deployment, applied);
+  const all = workloadsOf(caches, deployment, applied);
   const pods = podsOfInstance(caches, deployment.metadata).filter((pod) => !isStuck(pod, now));
   const present = new Set([target, ...[...all, ...pods].flatMap(({ metadata }) => metadata.labels?.[labelKeys.revision] ?? [])]);
   return [...present].map((revision) => {
     const names = revisionNames(deployment.metadata.name, revision);
-    const find = (name: string): Live<Deployment> | undefined => all.find(({ metadata }) => metadata.name === name);
     const slmPods = select(pods, revision, 'slm');
     const llmPods = select(pods, revision, 'llm');
-    const [slm, llm] = [find(names.slm), find(names.llm)];
+    const [slm, llm] = [named(all, names.slm), llmWorkload(all, names)];
     // an old revision is measured by its own replica counts: the present spec speaks of the target
-    const wanted = (child: Live<Deployment> | undefined, spec: number): number =>
-      revision === target ? spec : (child?.spec?.replicas ?? 0);
+    const wanted = (child: Live<Workload> | undefined, spec: number): number => (revision === target ? spec : (child?.spec?.replicas ?? 0));
     const roles = [
       roleState(wanted(slm, deployment.spec.slm.replicas), slm, slmPods),
-      roleState(wanted(llm, deployment.spec.llm.replicas), llm, llmPods),
+      ...(revision === target && isColocated(deployment) ? [] : [roleState(wanted(llm, deployment.spec.llm.replicas), llm, llmPods)]),
     ];
     return {
       revision,
@@ -80,6 +83,8 @@ export interface ReconcileOutcome {
   readonly configDigest: string;
   readonly applied: readonly Live[];
   readonly awaitedBundle: Problem | undefined;
+  /** Why the LLM's pods cannot be made at all. */
+  readonly llmProblem: Problem | undefined;
   readonly probeProblem: string | undefined;
   readonly stalled: Problem | undefined;
   readonly now: Date;
@@ -93,12 +98,12 @@ export async function observe(
 ): Promise<Observation> {
   const { deployment, target, applied } = outcome;
   const { name, namespace = 'default', generation = 0 } = deployment.metadata;
-  const all = deploymentsOf(caches, deployment, applied);
+  const all = workloadsOf(caches, deployment, applied);
   const pods = podsOfInstance(caches, deployment.metadata).filter((pod) => !isStuck(pod, outcome.now));
   const names = revisionNames(name, target);
   const slmPods = select(pods, target, 'slm');
   const llmPods = select(pods, target, 'llm');
-  const find = (child: string): Live<Deployment> | undefined => all.find(({ metadata }) => metadata.name === child);
+  const colocated = isColocated(deployment);
 
   const addresses = runningRouterAddresses(slmPods);
   const others = runningRouterAddresses(
@@ -107,12 +112,21 @@ export async function observe(
   const ask = (list: readonly string[]): Promise<(RouterStatus | undefined)[]> =>
     Promise.all(list.map((address) => routers.status(address, signal)));
   const [answers, otherAnswers] = await Promise.all([ask(addresses), ask(others)]);
+  const slm = named(all, names.slm);
+  const units = deployment.spec.slm.replicas;
+  const roles = colocated
+    ? colocatedRoles(units, slm, slmPods, new Map(addresses.map((address, index) => [address, answers[index]])))
+    : {
+        slm: roleState(units, slm, slmPods),
+        llm: llmRole(outcome, llmWorkload(all, names), [...llmPods, ...select(pods, target, workerComponent)]),
+        readyEngines: readyEngines(slmPods),
+      };
   const known = answers.filter((answer): answer is RouterStatus => answer !== undefined);
   return {
     generation,
     now: outcome.now,
     endpoint: endpointURL(name, namespace, answeringScheme(deployment, select(pods, outcome.serving, 'slm'))),
-    selector: toSelector(selectorLabels(name, undefined, 'llm')),
+    selector: toSelector(selectorLabels(name, undefined, colocated ? 'slm' : 'llm')),
     target,
     serving: outcome.serving,
     oldRevisions: [...all, ...pods].some(({ metadata }) => metadata.labels?.[labelKeys.revision] !== target),
@@ -125,11 +139,9 @@ export async function observe(
       oldPods: pods.filter(({ metadata }) => metadata.labels?.[labelKeys.revision] !== target).length,
       readySince: allReadySince([...slmPods, ...llmPods]),
     },
-    slm: roleState(deployment.spec.slm.replicas, find(names.slm), slmPods),
-    llm: roleState(deployment.spec.llm.replicas, find(names.llm), llmPods),
-    router: routerState(deployment.spec.slm.replicas, slmPods),
-    readyEngines: readyEngines(slmPods),
-    total: { slm: count(all, target, 'slm'), llm: count(all, target, 'llm') },
+    ...roles,
+    router: routerState(units, slmPods),
+    total: { slm: count(all, target, 'slm'), llm: count(all, target, 'llm', colocated ? slm : undefined) },
     configDigest: outcome.configDigest,
     networkUri: networkUri(deployment.spec.router),
     routers: known,
@@ -156,23 +168,47 @@ function answeringScheme(deployment: R2RDeployment, servingPods: readonly Live<P
   return spoken.has(wanted) ? wanted : other;
 }
 
-function deploymentsOf(caches: Caches, owner: Live<R2RDeployment>, applied: readonly Live[]): Live<Deployment>[] {
-  const fresh = applied.filter((object): object is Live<Deployment> => object.kind === 'Deployment');
-  const cached = caches.deployments
-    .ownedBy(owner.metadata.uid)
-    .filter(({ metadata }) => !fresh.some((each) => each.metadata.uid === metadata.uid));
-  return [...fresh, ...cached];
+/** What makes pods: Deployments, and LeaderWorkerSets of an LLM that spans nodes. */
+function workloadsOf(caches: Caches, owner: Live<R2RDeployment>, applied: readonly Live[]): Live<Workload>[] {
+  const of = (kind: string, informer: Informer<Deployment> | Informer<LeaderWorkerSet>): Live<Workload>[] => {
+    const fresh = applied.filter((object) => object.kind === kind);
+    const cached = informer.ownedBy(owner.metadata.uid).filter(({ metadata }) => !fresh.some((each) => each.metadata.uid === metadata.uid));
+    return [...fresh, ...cached];
+  };
+  return [...of('Deployment', caches.deployments), ...of(leaderWorkerSetKind, caches.leaderWorkerSets).map(asWorkload)];
 }
 
-function select(pods: readonly Live<Pod>[], revision: string, component: 'slm' | 'llm'): Live<Pod>[] {
+function named(all: readonly Live<Workload>[], name: string): Live<Workload> | undefined {
+  return all.find(({ metadata }) => metadata.name === name);
+}
+
+function llmWorkload(all: readonly Live<Workload>[], { llm, group }: RevisionNames): Live<Workload> | undefined {
+  return named(all, llm) ?? named(all, group);
+}
+
+function isColocated({ spec }: R2RDeployment): boolean {
+  return spec.placement === 'Colocated';
+}
+
+function llmRole(
+  { deployment, llmProblem }: ReconcileOutcome,
+  workload: Live<Workload> | undefined,
+  pods: readonly Live<Pod>[],
+): RoleState {
+  const role = roleState(deployment.spec.llm.replicas, workload, pods);
+  return llmProblem ? { ...role, problem: llmProblem } : role;
+}
+
+function select(pods: readonly Live<Pod>[], revision: string, component: 'slm' | 'llm' | typeof workerComponent): Live<Pod>[] {
   return pods.filter(
     ({ metadata }) => metadata.labels?.[labelKeys.revision] === revision && metadata.labels[labelKeys.component] === component,
   );
 }
 
-function count(all: readonly Live<Deployment>[], target: string, component: 'slm' | 'llm'): ReplicaCount {
-  const ofRole = all.filter(({ metadata }) => metadata.labels?.[labelKeys.component] === component);
-  const sum = (of: (status: NonNullable<Deployment['status']>) => number | undefined, list = ofRole): number =>
+/** @param colocated - what makes pods that have this component too */
+function count(all: readonly Live<Workload>[], target: string, component: 'slm' | 'llm', colocated?: Live<Workload>): ReplicaCount {
+  const ofRole = all.filter((each) => each.metadata.labels?.[labelKeys.component] === component || each === colocated);
+  const sum = (of: (status: NonNullable<Workload['status']>) => number | undefined, list = ofRole): number =>
     list.reduce((total, { status }) => total + (status ? (of(status) ?? 0) : 0), 0);
   return {
     replicas: sum(({ replicas }) => replicas),

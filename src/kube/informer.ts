@@ -1,7 +1,7 @@
 import { Backoff } from './backoff.ts';
 import type { KubeClient, ListOptions } from './client.ts';
 import { isAborted, pause } from './clock.ts';
-import { ApiError, isGone } from './errors.ts';
+import { ApiError, isGone, isNotFound } from './errors.ts';
 import { deepFreeze } from './freeze.ts';
 import { silentLogger, type Logger } from './logger.ts';
 import type { KubeMetrics } from './metrics.ts';
@@ -20,6 +20,8 @@ export interface InformerOptions<T extends KubeObject> {
   readonly keep?: (object: Live<T>) => Live<T>;
   /** Named look-up tables for `byIndex`: the values under which an object is found. */
   readonly indexes?: Readonly<Record<string, (object: Live<T>) => readonly string[]>>;
+  /** The kind may be one that the server does not know (yet): then there are no objects of it, and the server is asked again. @default false */
+  readonly optional?: boolean;
   readonly logger?: Logger;
   readonly metrics?: KubeMetrics;
   readonly timing?: Partial<InformerTiming>;
@@ -40,6 +42,8 @@ export interface InformerTiming {
   readonly resyncMs: number;
   /** How long the watch may take to tell what a resync's list already has, in ms. @default 5_000 */
   readonly settleMs: number;
+  /** How often the server is asked for an optional kind that it does not know, in ms. @default 15_000 */
+  readonly absentMs: number;
 }
 
 /** Called one after the other, in the order of the events. An exception is logged and counted, and stops nothing. */
@@ -58,6 +62,7 @@ const defaultTiming: InformerTiming = {
   graceMs: 30_000,
   resyncMs: 600_000,
   settleMs: 5_000,
+  absentMs: 15_000,
 };
 
 const ownerIndex = 'owner';
@@ -78,6 +83,7 @@ export class Informer<T extends KubeObject> implements AsyncDisposable {
   readonly #handlers = new Set<InformerHandler<T>>();
   readonly #synced = Promise.withResolvers<undefined>();
   #hasSynced = false;
+  #absent = false;
   #lastHeard = -Infinity;
   /** Where the next watch goes on; undefined: list first. */
   #version: string | undefined;
@@ -98,6 +104,11 @@ export class Informer<T extends KubeObject> implements AsyncDisposable {
   /** Whether one complete list is in the cache. Stays true afterwards. */
   get hasSynced(): boolean {
     return this.#hasSynced;
+  }
+
+  /** The server does not know this optional kind; it has no objects until it does. */
+  get absent(): boolean {
+    return this.#absent;
   }
 
   /** Milliseconds since the server last answered a list or sent anything on the watch; infinite before the first. */
@@ -195,6 +206,12 @@ export class Informer<T extends KubeObject> implements AsyncDisposable {
           cause = 'resync';
           continue;
         }
+        if (this.#options.optional && isNotFound(error)) {
+          this.#lacks();
+          cause = 'absent';
+          await pause(this.#timing.absentMs, stop);
+          continue;
+        }
         cause = this.#afterFailure(error);
         waitMs = error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0;
       }
@@ -203,6 +220,16 @@ export class Informer<T extends KubeObject> implements AsyncDisposable {
       else waitMs = Math.max(waitMs, backoff.next());
       await pause(waitMs, stop);
     }
+  }
+
+  /** The server does not know the kind: an empty list, as it were. */
+  #lacks(): void {
+    if (!this.#absent) this.#logger.info({}, 'the server does not know this kind, asking again from time to time');
+    this.#absent = true;
+    this.#version = undefined;
+    this.#lastHeard = performance.now();
+    this.#changed(this.#cache.replaceAll([]));
+    this.#isSynced();
   }
 
   /** Decides where to go on after a failure: with a list, or from the last version seen. Returns the cause of the next list. */
@@ -226,13 +253,17 @@ export class Informer<T extends KubeObject> implements AsyncDisposable {
     const { items, resourceVersion } = await this.#client.list(this.type, { ...this.#selection(), keep, signal });
     this.#lastHeard = performance.now();
     this.#options.metrics?.informerLists.inc({ resource: this.#resource, cause });
+    this.#absent = false;
     this.#changed(this.#cache.replaceAll(items));
-    if (!this.#hasSynced) {
-      this.#hasSynced = true;
-      this.#options.metrics?.informerSynced.set({ resource: this.#resource }, 1);
-      this.#synced.resolve(undefined);
-    }
+    this.#isSynced();
     return resourceVersion;
+  }
+
+  #isSynced(): void {
+    if (this.#hasSynced) return;
+    this.#hasSynced = true;
+    this.#options.metrics?.informerSynced.set({ resource: this.#resource }, 1);
+    this.#synced.resolve(undefined);
   }
 
   async #watch(resourceVersion: string, lived: { since: number }, stop: AbortSignal): Promise<void> {
@@ -270,7 +301,7 @@ export class Informer<T extends KubeObject> implements AsyncDisposable {
       // all informers of a process began at the same moment
       await pause(resyncMs * (0.8 + 0.4 * Math.random()), stop);
       if (stop.aborted) return;
-      if (!this.#hasSynced) continue;
+      if (!this.#hasSynced || this.#absent) continue;
       const before = this.#cache.versions();
       try {
         const listed = await this.#client.versions(this.type, { ...this.#selection(), signal: stop });

@@ -10,6 +10,7 @@ import { routerConfigKey } from '../api/router-config.ts';
 import type { RouterConfig } from '../api/router-config.ts';
 import { addDisruptionBudgets } from './disruption-budgets.ts';
 import type { JsonObject, KubeObject } from './json.ts';
+import { addLeaderWorkerSet } from './llm-group.ts';
 import { addNetworkPolicies } from './network-policies.ts';
 import type { RenderOptions } from './options.ts';
 import type { PodTemplates } from './pod-templates.ts';
@@ -35,24 +36,32 @@ export function revisionChildren(input: RevisionInput, options: RenderOptions): 
   const { name } = deployment.metadata;
   const names = revisionNames(name, revision);
   return synthesize(scope(deployment, revision), (chart) => {
-    addRouterAccess(chart, name, revision);
+    addRouterAccess(chart, name, revision, templates.llm !== undefined);
     new k8s.KubeConfigMap(chart, 'router-config', {
       metadata: { name: names.router },
       data: { [routerConfigKey]: canonicalJson(config) },
     });
-    if (deployment.spec.networkPolicy.enabled) addNetworkPolicies(chart, deployment, revision, options);
+    if (deployment.spec.networkPolicy.enabled) addNetworkPolicies(chart, deployment, revision, options, templates);
     if (deployment.spec.podDisruptionBudget.enabled) addDisruptionBudgets(chart, name, revision);
-    new k8s.KubeService(chart, 'llm-service', {
-      metadata: { name: names.llm, labels: { [labelKeys.component]: 'llm' } },
-      spec: {
-        clusterIp: 'None',
-        selector: selectorLabels(name, revision, 'llm'),
-        ports: [{ name: 'engine', port: ports.engine, targetPort: k8s.IntOrString.fromString('engine'), protocol: 'TCP' }],
-      },
-    });
-    addDeployment(chart, 'llm', input, templates.llm);
+    if (templates.llm) addLLM(chart, input, templates.llm);
     addDeployment(chart, 'slm', input, templates.slm);
   });
+}
+
+/** The LLM's pods, and what routers find them by: a Service on those that serve. */
+function addLLM(chart: Chart, input: RevisionInput, template: JsonObject): void {
+  const { deployment, revision, templates, replicas } = input;
+  const { name } = deployment.metadata;
+  new k8s.KubeService(chart, 'llm-service', {
+    metadata: { name: revisionNames(name, revision).llm, labels: { [labelKeys.component]: 'llm' } },
+    spec: {
+      clusterIp: 'None',
+      selector: selectorLabels(name, revision, 'llm'),
+      ports: [{ name: 'engine', port: ports.engine, targetPort: k8s.IntOrString.fromString('engine'), protocol: 'TCP' }],
+    },
+  });
+  if (!templates.group) addDeployment(chart, 'llm', input, template);
+  else addLeaderWorkerSet(chart, name, revision, { replicas: replicas.llm, leader: template, group: templates.group });
 }
 
 /**

@@ -1,6 +1,7 @@
 export { endpointService, revisionChildren } from './children.ts';
 export type { RevisionInput } from './children.ts';
 export type { Json, JsonObject, KubeObject } from './json.ts';
+export { leaderWorkerSetKind, leaderWorkerSetVersion } from './llm-group.ts';
 export { modelCacheObject, modelJob, modelJobInputs, modelJobsPolicy } from './model-jobs.ts';
 export { defaultSglangImage, operatorLabels } from './options.ts';
 export type { RenderOptions } from './options.ts';

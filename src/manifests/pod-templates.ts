@@ -5,9 +5,12 @@ import type { ModelServer, PodTemplateOverlay } from '../api/model-server.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import { revisionOf } from '../api/revision.ts';
 import { gpuTolerations, podSecurityContext } from './container.ts';
+import { colocatedContainer, colocatedGpus } from './colocated-container.ts';
 import { engineContainer, engineVolumes, gpuCount } from './engine-container.ts';
 import { isObject } from './json.ts';
 import type { JsonObject } from './json.ts';
+import { leaderContainer, workerContainer, workerLabels } from './llm-group.ts';
+import type { PodGroup } from './llm-group.ts';
 import { modelSource, modelVolumes } from './model-source.ts';
 import type { RenderOptions } from './options.ts';
 import { OverlayError, mergePodSpec } from './overlay.ts';
@@ -16,10 +19,14 @@ import { networkSources, routerGpuCount } from './router-network.ts';
 import { cacheNodes, nodeLabels, togetherWith } from './shared-node.ts';
 import { spreadOverNodes } from './spread.ts';
 
-/** `template` of the two Deployments of a revision. */
+/** The pods of a revision, by what makes them. */
 export interface PodTemplates {
+  /** `template` of the SLM Deployment. */
   readonly slm: JsonObject;
-  readonly llm: JsonObject;
+  /** That of the LLM Deployment, or of the leaders where there is a `group`. Absent with placement Colocated: the LLM is in the SLM pod. */
+  readonly llm?: JsonObject;
+  /** The LLM spans nodes. */
+  readonly group?: PodGroup;
 }
 
 /** A router finishes the answers it has begun; an LLM call is one token, or one prefill. */
@@ -35,6 +42,7 @@ export function podTemplates(deployment: R2RDeployment, options: RenderOptions):
   const revision = revisionOf(deployment.spec);
   const spec = withLocalModels(deployment);
   const { offer } = spec.router;
+  const colocated = spec.placement === 'Colocated';
   const nodeClaim = offer?.onOneNode ? offer.claim : undefined;
   const cacheNode = cacheNodes(deployment);
   const slmNode = [...(nodeClaim === undefined ? [] : [nodeLabels(nodeClaim)]), ...cacheNode.slm];
@@ -43,7 +51,9 @@ export function podTemplates(deployment: R2RDeployment, options: RenderOptions):
     ...podDefaults('slm'),
     ...priority(spec.slm),
     ...spreadOverNodes(metadata.name, revision, 'slm'),
-    initContainers: [{ ...engineContainer(spec.slm, 'slm', options), restartPolicy: 'Always' }],
+    initContainers: [
+      { ...(colocated ? colocatedContainer(spec, options) : engineContainer(spec.slm, 'slm', options)), restartPolicy: 'Always' },
+    ],
     containers: [routerContainer(metadata.name, revision, spec, options)],
     volumes: [
       ...modelVolumes([modelSource(spec.slm.model), modelSource(spec.llm.model), ...networkSources(spec.router)]),
@@ -51,16 +61,7 @@ export function podTemplates(deployment: R2RDeployment, options: RenderOptions):
       ...routerVolumes(spec),
     ],
     ...(slmNode.length > 0 && { affinity: togetherWith(slmNode) }),
-    ...gpuTolerations(gpuCount(spec.slm, 'slm') + routerGpuCount(spec.router)),
-  };
-  const llm: JsonObject = {
-    ...podDefaults('llm'),
-    ...priority(spec.llm),
-    ...spreadOverNodes(metadata.name, revision, 'llm'),
-    containers: [engineContainer(spec.llm, 'llm', options)],
-    volumes: [...modelVolumes([modelSource(spec.llm.model)]), ...engineVolumes(spec.llm)],
-    ...(cacheNode.llm.length > 0 && { affinity: togetherWith(cacheNode.llm) }),
-    ...gpuTolerations(gpuCount(spec.llm, 'llm')),
+    ...gpuTolerations((colocated ? colocatedGpus(spec) : gpuCount(spec.slm, 'slm')) + routerGpuCount(spec.router)),
   };
   return {
     slm: template(
@@ -69,7 +70,34 @@ export function podTemplates(deployment: R2RDeployment, options: RenderOptions):
       slm,
       spec.slm.podTemplate,
     ),
-    llm: template({ ...labels(metadata.name, revision, 'llm'), ...cacheNode.llm[0] }, 'llm', llm, spec.llm.podTemplate),
+    ...(!colocated && llmTemplates({ metadata, spec }, revision, cacheNode.llm, options)),
+  };
+}
+
+function llmTemplates(
+  { metadata, spec }: Pick<R2RDeployment, 'metadata' | 'spec'>,
+  revision: string,
+  cacheNode: ReturnType<typeof cacheNodes>['llm'],
+  options: RenderOptions,
+): Pick<PodTemplates, 'llm' | 'group'> {
+  const { llm } = spec;
+  const pod = (ours: Readonly<Record<string, string>>, container: JsonObject): JsonObject => {
+    const rendered = {
+      ...podDefaults('llm'),
+      ...priority(llm),
+      ...spreadOverNodes(metadata.name, revision, 'llm'),
+      containers: [container],
+      volumes: [...modelVolumes([modelSource(llm.model)]), ...engineVolumes(llm)],
+      ...(cacheNode.length > 0 && { affinity: togetherWith(cacheNode) }),
+      ...gpuTolerations(gpuCount(llm, 'llm')),
+    };
+    return template({ ...ours, ...cacheNode[0] }, 'llm', rendered, llm.podTemplate);
+  };
+  const ours = labels(metadata.name, revision, 'llm');
+  if (llm.nodes === 1) return { llm: pod(ours, engineContainer(llm, 'llm', options)) };
+  return {
+    llm: pod(ours, leaderContainer(llm, options)),
+    group: { size: llm.nodes, worker: pod(workerLabels(metadata.name, revision), workerContainer(llm, options)) },
   };
 }
 

@@ -1,5 +1,6 @@
 import { schemeOf } from '../api/endpoint-spec.ts';
 import { containers, ports, revisionNames } from '../api/names.ts';
+import type { RevisionNames } from '../api/names.ts';
 import type { R2RDeploymentSpec } from '../api/r2rdeployment.ts';
 import { containerDefaults, fieldEnv, httpProbe } from './container.ts';
 import type { JsonObject } from './json.ts';
@@ -25,7 +26,7 @@ export function routerContainer(instance: string, revision: string, spec: R2RDep
       'router',
       ...['--slm-url', `http://$(POD_IP):${ports.engine}`],
       ...['--slm-model-path', slm.path, '--llm-model-path', llm.path],
-      ...['--config-map', names.router, '--llm-service', names.llm, '--namespace', '$(POD_NAMESPACE)'],
+      ...['--config-map', names.router, ...llmPlace(spec, names), '--namespace', '$(POD_NAMESPACE)'],
       ...['--port', String(ports.router), '--admin-port', String(ports.admin)],
       ...additions.flatMap(({ args }) => args),
     ],
@@ -46,6 +47,12 @@ export function routerContainer(instance: string, revision: string, spec: R2RDep
     ],
     ...containerDefaults,
   };
+}
+
+/** Where the LLM is: behind a Service, or in the same pod. */
+function llmPlace({ placement }: R2RDeploymentSpec, { llm }: RevisionNames): readonly string[] {
+  if (placement === 'Disaggregated') return ['--llm-service', llm];
+  return ['--llm-url', `http://$(POD_IP):${ports.colocatedLLM}`, '--launcher-url', `http://$(POD_IP):${ports.launcher}`];
 }
 
 /** The router's volumes besides model claims. The token is mounted into the router alone: an automatic mount would give it to the engine as well. */

@@ -16,6 +16,7 @@ export function templateRecord(
 ): KubeObject {
   const { name, namespace = 'default' } = deployment.metadata;
   const { revision, record: recordName = templateRecordName(name, templateKey(deployment.spec)), templates } = pods;
+  const { slm, llm, group } = templates;
   const record: JsonObject = {
     apiVersion: 'apps/v1',
     kind: 'ControllerRevision',
@@ -26,7 +27,7 @@ export function templateRecord(
       ownerReferences: [{ ...ownerReference(deployment) }],
     },
     revision: 1,
-    data: { slm: templates.slm, llm: templates.llm },
+    data: { slm, ...(llm && { llm }), ...(group && { group: { ...group } }) },
   };
   return record as KubeObject;
 }

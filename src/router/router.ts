@@ -179,6 +179,7 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
       }),
     ],
     waitingFor: [...state().waitingFor],
+    slmReady: watch.ready,
     llmCalls: { started: metrics.llmCallsStarted, wasted: metrics.wastedConsultations },
     inFlight: metrics.requestsInFlight,
     tokensTotal: metrics.window.total,

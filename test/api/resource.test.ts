@@ -31,7 +31,8 @@ describe('the API server, given a right R2RDeployment', function () {
     const { spec } = await create(object);
     assert.deepEqual(spec, {
       slm: { model: '/models/slm', engine: 'CPU', replicas: 1, extraArgs: [] },
-      llm: { model: 'pvc://weights/llm', engine: 'SGLang', replicas: 2, extraArgs: [] },
+      llm: { model: 'pvc://weights/llm', engine: 'SGLang', replicas: 2, extraArgs: [], nodes: 1 },
+      placement: 'Disaggregated',
       router: {
         device: 'cpu',
         maxDraftTokens: 8,

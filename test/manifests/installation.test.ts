@@ -96,7 +96,7 @@ describe('the installed operator, on a real API server', function () {
     await server.close();
   });
 
-  for (const file of ['r2rdeployment.yaml', 'r2rdeployment-secured.yaml', 'r1-1.5b-32b.yaml']) {
+  for (const file of ['r2rdeployment.yaml', 'r2rdeployment-secured.yaml', 'r1-1.5b-32b.yaml', 'r1-1.5b-32b-colocated.yaml']) {
     it(`may apply and delete every child of examples/${file}, and each is valid to the last field`, async () => {
       const { apiVersion, kind, metadata, spec } = example(file);
       const created = await server.send('POST', resourcePath(namespace), {
@@ -167,6 +167,9 @@ describe('the installed operator, on a real API server', function () {
     };
     assert.ok(await may('patch', 'r2r.dev', 'r2rdeployments/status', namespace));
     for (const verb of ['create', 'patch']) assert.ok(await may(verb, 'events.k8s.io', 'events', namespace));
+    // a kind that the cluster need not have
+    for (const verb of ['list', 'watch', 'create', 'patch', 'delete'])
+      assert.ok(await may(verb, 'leaderworkerset.x-k8s.io', 'leaderworkersets', namespace));
     for (const verb of ['get', 'create', 'update']) assert.ok(await may(verb, 'coordination.k8s.io', 'leases', systemNamespace));
     assert.ok(!(await may('update', 'coordination.k8s.io', 'leases', namespace)));
   });

@@ -137,6 +137,50 @@ describe('the network policies', () => {
   });
 });
 
+describe('the network policies of an LLM that spans nodes', () => {
+  const deployment = stored('tiny', { slm: { model: '/a' }, llm: { model: '/b', nodes: 2 } });
+  const objects = render(deployment);
+  const policies = policiesOf(objects);
+  const group = objects.find(({ kind }) => kind === 'LeaderWorkerSet') as unknown as {
+    spec: { leaderWorkerTemplate: Record<'leaderTemplate' | 'workerTemplate', { metadata: { labels: Labels } }> };
+  };
+  const podOf = (template: 'leaderTemplate' | 'workerTemplate'): Pod => ({
+    namespace: 'models',
+    labels: group.spec.leaderWorkerTemplate[template].metadata.labels,
+  });
+  const [leader, worker] = [podOf('leaderTemplate'), podOf('workerTemplate')];
+  const router: Pod = { namespace: 'models', labels: workload(objects, 'slm').spec.template.metadata.labels };
+  const stranger: Pod = { namespace: 'models', labels: { app: 'chat' } };
+
+  it('let its pods speak with each other on any port: NCCL takes what it gets', () => {
+    for (const [from, to] of [
+      [leader, worker],
+      [worker, leader],
+      [worker, worker],
+    ] as const)
+      for (const port of [30_003, 45_678]) assert.equal(allowed(policies, from, to, port), true);
+  });
+
+  it('let routers call the leader, and nobody a worker', () => {
+    assert.equal(allowed(policies, router, leader, 30_000), true);
+    assert.equal(allowed(policies, router, leader, 30_003), false);
+    for (const from of [router, stranger]) assert.equal(allowed(policies, from, worker, 30_000), false);
+    assert.equal(allowed(policies, stranger, leader, 30_000), false);
+  });
+});
+
+describe('the network policy of a Colocated unit', () => {
+  it('closes the ports of both engines and of their launcher to everybody else', () => {
+    const objects = render(stored('tiny', { placement: 'Colocated', slm: { model: '/a' }, llm: { model: '/b' } }));
+    const unit: Pod = { namespace: 'models', labels: workload(objects, 'slm').spec.template.metadata.labels };
+    const policies = policiesOf(objects);
+    for (const from of [unit, { namespace: 'models', labels: { app: 'chat' } }, { namespace: 'r2r-system', labels: operatorLabels }]) {
+      for (const port of [30_000, 30_001, 30_002]) assert.equal(allowed(policies, from, unit, port), false);
+      assert.equal(allowed(policies, from, unit, 8000), true);
+    }
+  });
+});
+
 describe('the selectors', () => {
   const deployment = stored('tiny', { slm: { model: '/a' }, llm: { model: '/b' } });
   const revision = revisionOf(deployment.spec);
