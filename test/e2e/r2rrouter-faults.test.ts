@@ -60,20 +60,21 @@ describe('an R2RRouter to which everything happens', function () {
     env.cluster.kubectl(['patch', 'r2rr', name, '--namespace', namespace, '--type=merge', '--patch', JSON.stringify({ spec })]);
   const conditionOf = async (name: string, type: string): Promise<Condition | undefined> =>
     (await read(name)).status?.conditions?.find((each) => each.type === type);
-  /** Waits until Ready says, False, what is at fault. */
-  const told = (name: string, reason: string, message: RegExp): Promise<Condition> =>
-    until(`it says ${reason}: ${message.source}`, 180_000, async () => {
-      const ready = await conditionOf(name, 'Ready');
-      const fits = ready?.status === 'False' && ready.reason === reason && message.test(ready.message);
-      if (!fits) throw new Error(`it says ${ready?.reason}: ${ready?.message}`);
-      return ready;
-    });
   const stepOf = async (name: string, of: JobName) => (await read(name)).status?.steps?.find((each) => each.name === of);
   const done = (name: string, of: JobName): Promise<unknown> =>
     until(`${of} is done`, 240_000, async () => {
       const step = await stepOf(name, of);
       if (step?.state !== 'Done') throw new Error(`it is ${step?.state}: ${step?.failure?.message ?? 'no failure'}`);
       return true;
+    });
+  /** Waits until a step has failed and Ready says so, False. */
+  const failed = (name: string, of: JobName, reason: string, message: RegExp) =>
+    until(`${of} fails with ${reason}: ${message.source}`, 180_000, async () => {
+      const [step, ready] = [await stepOf(name, of), await conditionOf(name, 'Ready')];
+      const over = step?.state === 'Failed' || step?.state === 'Retrying';
+      const fits = ready?.status === 'False' && ready.reason === reason && message.test(ready.message);
+      if (!over || !step.failure || !fits) throw new Error(`it is ${step?.state}, and Ready says ${ready?.reason}: ${ready?.message}`);
+      return step.failure;
     });
   /** Where the files of a bound claim lie on this machine. */
   const folderOf = (claim: string): Promise<string> =>
@@ -128,19 +129,24 @@ describe('an R2RRouter to which everything happens', function () {
     await env.apply(router('troubled', storage, wrong, { models: { ...foreign, ...nonsense } }));
 
     // a data set that is not there
-    await told('troubled', 'PipelineSource', /step convert, shard 0.*lost\.jsonl/s);
+    const missing = await failed('troubled', 'convert', 'PipelineSource', /step convert, shard 0.*lost\.jsonl/s);
     assert.equal((await conditionOf('troubled', 'Stalled'))?.status, 'True');
-    assert.equal((await stepOf('troubled', 'convert'))?.failure?.field, 'path');
+    assert.deepEqual([missing.field, missing.retryable], ['path', false]);
     await patch('troubled', { source: { pipeline: { datasets: right } } });
 
     // a large model whose tokenizer is of another family
-    await told('troubled', 'PipelineModel', /step respond, shard 0: .*two families.*im_end/s);
-    assert.equal((await stepOf('troubled', 'respond'))?.failure?.field, 'models');
+    const family = await failed('troubled', 'respond', 'PipelineModel', /step respond, shard 0: .*two families.*im_end/s);
+    assert.deepEqual([family.field, family.retryable], ['models', false]);
     await patch('troubled', { models: { llm: null } });
 
     // a verifier that answers something else than 0 or 1
-    await told('troubled', 'PipelineVerifier', /step verify, shard 0: .*neither 0 nor 1.*it answered, for example, "/s);
-    assert.equal((await stepOf('troubled', 'verify'))?.failure?.field, 'params.maxUnknownShare');
+    const babble = await failed(
+      'troubled',
+      'verify',
+      'PipelineVerifier',
+      /step verify, shard 0: .*neither 0 nor 1.*it answered, for example, "/s,
+    );
+    assert.deepEqual([babble.field, babble.retryable], ['params.maxUnknownShare', false]);
     const finished = (await read('troubled')).status?.steps?.filter(({ state }) => state === 'Done');
     assert.deepEqual(
       finished?.map(({ name }) => name),
@@ -169,8 +175,13 @@ describe('an R2RRouter to which everything happens', function () {
     await done('troubled', 'verify');
 
     // an object store that is down
-    await told('troubled', 'PipelineStore', new RegExp(`step bundle.*${settings.nodeAddress.replaceAll('.', '[.]')}`, 's'));
-    assert.equal((await stepOf('troubled', 'bundle'))?.failure?.retryable, true);
+    const down = await failed(
+      'troubled',
+      'bundle',
+      'PipelineStore',
+      new RegExp(`step bundle.*${settings.nodeAddress.replaceAll('.', '[.]')}`, 's'),
+    );
+    assert.equal(down.retryable, true);
     await store.startAgain();
     await done('troubled', 'bundle');
     const { status } = await read('troubled');
@@ -197,7 +208,10 @@ describe('an R2RRouter to which everything happens', function () {
       },
     });
     await env.apply(router('full', { workspace: { size: '1Gi', storageClassName: 'r2r-small' } }));
-    await told('full', 'PipelineNoSpace', /step \w+, shard 0.*the workspace is full; enlarge its claim/s);
+    const full = await until('a step finds the workspace full', 180_000, async () =>
+      (await read('full')).status?.steps?.find(({ failure }) => failure?.code === 'PIPELINE_NO_SPACE'),
+    );
+    await failed('full', full.name, 'PipelineNoSpace', /step \w+, shard 0.*the workspace is full; enlarge its claim/s);
     await run('mount', ['-o', 'remount,size=256m', disk]);
     await done('full', 'construct');
     await patch('full', { jobs: { suspend: true } });

@@ -4,7 +4,7 @@ import type { R2RRouterStatus, RouterStepStatus } from '../../api/r2rrouter-stat
 import { stepHash } from '../../api/step-identity.ts';
 import type { StepInput, StepSpec } from '../../api/step-identity.ts';
 import { identityOf, routerSteps } from '../../manifests/index.ts';
-import { faultyStep } from './failure.ts';
+import { failureOf, faultyStep } from './failure.ts';
 import type { ObservedJob } from './observation.ts';
 import { decideStep, isoTime } from './step-state.ts';
 import type { BundleResult } from './termination.ts';
@@ -39,7 +39,7 @@ export function plan({ router, jobs, now }: PlanInput): Plan {
   const { metadata, spec, status: written } = router;
   const { generation = 0 } = metadata;
   const runs = repetitions(router, now);
-  const damaged = new Set(jobs.filter(({ deleting, phase }) => !deleting && phase === 'Failed').map(faultyStep));
+  const finders = new Map(jobs.filter(({ deleting, phase }) => !deleting && phase === 'Failed').map((job) => [faultyStep(job), job]));
   const results = new Map<JobName, StepInput>();
   const steps: RouterStepStatus[] = [];
   const create: StepSpec<JobName>[] = [];
@@ -60,10 +60,12 @@ export function plan({ router, jobs, now }: PlanInput): Plan {
     const job = jobs.find((each) => each.step === name && each.hash === hash);
     if (job) kept.add(job.uid);
     const record = written?.steps?.find((each) => each.name === name && each.hash === hash);
-    if (damaged.has(name) && (record?.digest !== undefined || job?.phase === 'Complete')) {
+    const finder = finders.get(name);
+    if (finder && (record?.digest !== undefined || job?.phase === 'Complete')) {
       // What it wrote is damaged: the step finds which part, and makes that again.
       if (job && !job.deleting) remove.push(job);
-      steps.push({ name, hash, state: 'Pending', attempts: record?.attempts ?? 1 });
+      const failure = { ...failureOf(finder, isoTime(now)), retryable: true, generation };
+      steps.push({ name, hash, state: 'Retrying', attempts: record?.attempts ?? 1, failure });
       continue;
     }
     const decision = decideStep({ name, hash, before: record, job, jobs: spec.jobs, generation, now });

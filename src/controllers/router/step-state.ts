@@ -29,6 +29,9 @@ export interface StepInputs {
 /** A Job may be seen complete before its pods' last words are. */
 const wordsDelayMs = 15_000;
 
+/** What another step says of one that was done: its files are damaged, or gone. */
+const damageCodes = new Set(['PIPELINE_PART_CORRUPT', 'PIPELINE_INPUT_MISSING']);
+
 /** Decides about a step whose inputs are there. Pure. */
 export function decideStep(inputs: StepInputs): StepDecision {
   const { name, hash, job } = inputs;
@@ -108,7 +111,9 @@ function ended(
 ): StepDecision {
   const changed = inputs.generation !== failure.generation;
   const dueMs = Date.parse(failure.at) + retryDelayMs(before.attempts ?? 1);
-  const due = changed || (failure.retryable && inputs.now.getTime() >= dueMs);
+  // Damage is mended at once; where it comes back, something is wrong with the volume.
+  const mended = damageCodes.has(failure.code) && (before.attempts ?? 1) <= 1;
+  const due = changed || (failure.retryable && (mended || inputs.now.getTime() >= dueMs));
   const status: RouterStepStatus = { ...withoutProgress(before), state: failure.retryable || changed ? 'Retrying' : 'Failed', failure };
   if (!due) return { status, create: false, ...(failure.retryable && { atMs: dueMs }) };
   // Its name is free once it is gone.

@@ -273,7 +273,8 @@ describe('the plan for a router', () => {
       const made = scene.made.length;
       scene.fail('continue', 'PIPELINE_PART_CORRUPT', true, { faultyStep: 'respond' });
       scene.step();
-      assert.deepEqual([scene.state('respond'), scene.state('prefill')], ['Pending', 'Waiting']);
+      assert.deepEqual([scene.state('respond'), scene.state('prefill')], ['Retrying', 'Waiting']);
+      assert.equal(scene.status.steps?.find(({ name }) => name === 'respond')?.failure?.code, 'PIPELINE_PART_CORRUPT');
       scene.step();
       scene.complete('respond');
       scene.step();
@@ -302,7 +303,7 @@ describe('the plan for a router', () => {
         const [made, { hash }] = [scene.made.length, scene.job('train')];
         scene.fail('train', code, retryable, { faultyStep: 'construct' });
         scene.step();
-        assert.deepEqual([scene.state('construct'), scene.state('train')], ['Pending', 'Waiting']);
+        assert.deepEqual([scene.state('construct'), scene.state('train')], ['Retrying', 'Waiting']);
         scene.step();
         scene.complete('construct');
         scene.step();
@@ -320,7 +321,7 @@ describe('the plan for a router', () => {
       const made = scene.made.length;
       scene.fail('bundle', 'PIPELINE_PART_CORRUPT', true, { faultyStep: 'construct' });
       scene.step();
-      assert.deepEqual([scene.state('construct'), scene.state('train')], ['Pending', 'Waiting']);
+      assert.deepEqual([scene.state('construct'), scene.state('train')], ['Retrying', 'Waiting']);
       scene.finish();
       assert.deepEqual(scene.since(made), ['construct', 'bundle']);
       assert.equal(scene.status.phase, 'Ready');
