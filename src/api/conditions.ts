@@ -1,7 +1,19 @@
 import type { Condition } from './r2rdeployment-status.ts';
 
-/** The first three are those that kstatus reads; `RoutingBeneficial` says whether routing is faster than the LLM alone, and never changes the others. */
-export const conditionTypes = ['Ready', 'Reconciling', 'Stalled', 'SLMReady', 'LLMReady', 'RouterReady', 'RoutingBeneficial'] as const;
+/**
+ * The first three are those that kstatus reads. `RoutingBeneficial` says whether routing is faster than the LLM alone, `ScalingReady` why the pools
+ * have the size they have; neither changes the others.
+ */
+export const conditionTypes = [
+  'Ready',
+  'Reconciling',
+  'Stalled',
+  'SLMReady',
+  'LLMReady',
+  'RouterReady',
+  'RoutingBeneficial',
+  'ScalingReady',
+] as const;
 export type ConditionType = (typeof conditionTypes)[number];
 
 /**
@@ -47,6 +59,8 @@ export const reasons = {
   noBundleYet: 'NoBundleYet',
   /** Many of the last minute's requests ended with an error of ours; the endpoint goes on answering. */
   routerErrors: 'RouterErrors',
+  /** `replicas` is followed: autoscaling is not set. */
+  fixedReplicas: 'FixedReplicas',
   /** Nothing stands in the way. */
   noProblem: 'NoProblem',
   /** Not known yet. */

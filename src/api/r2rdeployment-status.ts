@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { scalingStatusSchema } from './scaling-status.ts';
 
 const replicaCounts = z
   .object({
@@ -24,7 +25,7 @@ export const statusSchema = z.object({
     .max(16)
     .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['type'] })
     .optional()
-    .describe('Ready, Reconciling, Stalled, SLMReady, LLMReady, RouterReady, RoutingBeneficial.'),
+    .describe('Ready, Reconciling, Stalled, SLMReady, LLMReady, RouterReady, RoutingBeneficial, ScalingReady.'),
   endpoint: z.string().max(512).optional().describe('Base URL inside the cluster, to which /v1/chat/completions is appended.'),
   revision: z
     .object({
@@ -64,6 +65,7 @@ export const statusSchema = z.object({
     })
     .optional()
     .describe('What the routers run.'),
+  scaling: scalingStatusSchema.optional().describe('What autoscaling wants and why, and pods that are being drained.'),
   summary: z
     .object({
       slm: z.string().max(32).optional().describe('Ready and wanted SLM pods: 1/1.'),

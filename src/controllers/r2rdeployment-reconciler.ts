@@ -25,6 +25,7 @@ import { rolloutStep } from './rollout.ts';
 import type { RolloutStep } from './rollout.ts';
 import type { RouterClient } from './router-client.ts';
 import { withOffer } from './router-reference.ts';
+import type { Pools } from './scaling/index.ts';
 import { computeStatus } from './status.ts';
 import { endpointSchemes, observe, revisionStates } from './world.ts';
 
@@ -35,6 +36,8 @@ export interface ReconcilerOptions {
   readonly routers: RouterClient;
   readonly render: RenderOptions;
   readonly operatorMetrics: OperatorMetrics;
+  /** Settles how many pods there are to be. */
+  readonly pools: Pools;
   /** Wall clock, for transition times and for how often routing numbers are written. */
   readonly now?: () => Date;
 }
@@ -66,6 +69,7 @@ export class R2RDeploymentReconciler {
     const live = caches.r2r.get(key);
     if (!live || live.metadata.deletionTimestamp) {
       this.#routingWritten.delete(keyString(key));
+      this.#options.pools.forget(key);
       return undefined;
     }
 
@@ -75,16 +79,18 @@ export class R2RDeploymentReconciler {
     const router = routerRef && caches.routers.get({ namespace: key.namespace, name: routerRef.name });
     const resolution = withOffer<Live<R2RDeployment>>({ ...live, spec: parsed.data }, router);
     if (resolution.problem) return this.#stall(live, resolution.problem, signal, ['RouterReady']);
-    const { deployment, awaitedBundle } = resolution;
+    const { awaitedBundle } = resolution;
     let templates: PodTemplates;
     try {
-      templates = this.#revisions.templates(deployment);
+      templates = this.#revisions.templates(resolution.deployment);
     } catch (error) {
       if (!(error instanceof OverlayError)) throw error;
       return this.#stall(live, { reason: reasons.specInvalid, message: error.message }, signal);
     }
 
-    const target = revisionOf(deployment.spec);
+    const target = revisionOf(resolution.deployment.spec);
+    const pools = await this.#options.pools.settle(resolution.deployment, target, this.#now(), signal);
+    const { deployment } = pools;
     let stalled: Problem | undefined;
     let applied: AppliedChild[] = [];
     try {
@@ -114,9 +120,9 @@ export class R2RDeploymentReconciler {
       },
       signal,
     );
-    const status = this.#holdRouting(deployment, computeStatus(observation, deployment.status));
+    const status = pools.told(this.#holdRouting(deployment, computeStatus(observation, deployment.status)), this.#now());
     await this.#write(deployment, status, signal);
-    return { requeueAfterMs: isUnderWay(status) ? pollMs.whileUnderWay : pollMs.steady };
+    return { requeueAfterMs: pools.requeueAfterMs ?? (isUnderWay(status) ? pollMs.whileUnderWay : pollMs.steady) };
   };
 
   /** Moves the endpoint and takes old revisions down, as far as it is time for that. */

@@ -69,8 +69,8 @@ export class RevisionApplier {
 
   /** All children of a revision but its record, with the present spec's replicas and router configuration. */
   #children(deployment: Live<R2RDeployment>, revision: string, templates: PodTemplates): readonly KubeObject[] {
-    const { slm, llm } = deployment.spec;
-    const replicas = { slm: slm.replicas, llm: llm.replicas };
+    const { slm, llm, pools } = deployment.spec;
+    const replicas = { slm: slm.replicas, llm: pools?.llmReplicas ?? llm.replicas };
     return revisionChildren({ deployment, revision, templates, config: routerConfig(deployment), replicas }, this.#options.render);
   }
 

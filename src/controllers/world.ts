@@ -11,6 +11,7 @@ import { podsOfInstance } from './caches.ts';
 import type { Caches } from './caches.ts';
 import type { Problem } from './pod-problem.ts';
 import { readyEngines, readyRouterAddresses, roleState, routerState, runningRouterAddresses, spokenSchemes } from './role-state.ts';
+import type { RoleState } from './role-state.ts';
 import type { RevisionState } from './rollout.ts';
 import type { RouterClient } from './router-client.ts';
 import { aggregateRouting } from './routing.ts';
@@ -99,7 +100,11 @@ export async function observe(
     serving: outcome.serving,
     oldRevisions: [...all, ...pods].some(({ metadata }) => metadata.labels?.[labelKeys.revision] !== target),
     slm: roleState(deployment.spec.slm.replicas, find(names.slm), slmPods),
-    llm: roleState(deployment.spec.llm.replicas, find(names.llm), select(pods, target, 'llm')),
+    llm: withProblem(
+      roleState(deployment.spec.llm.replicas, find(names.llm), select(pods, target, 'llm')),
+      deployment.spec.pools?.llmProblem,
+    ),
+    llmScaledToZero: deployment.spec.pools?.llmScaledToZero ?? false,
     router: routerState(deployment.spec.slm.replicas, slmPods),
     readyEngines: readyEngines(slmPods),
     total: { slm: count(all, target, 'slm'), llm: count(all, target, 'llm') },
@@ -127,6 +132,11 @@ function answeringScheme(deployment: R2RDeployment, servingPods: readonly Live<P
   const spoken = spokenSchemes(servingPods, { ready: true });
   const [other = wanted] = spoken;
   return spoken.has(wanted) ? wanted : other;
+}
+
+/** A pod's own problem comes first. */
+function withProblem(role: RoleState, problem: Problem | undefined): RoleState {
+  return problem ? { ...role, problem: role.problem ?? problem } : role;
 }
 
 function deploymentsOf(caches: Caches, owner: Live<R2RDeployment>, applied: readonly Live[]): Live<Deployment>[] {
