@@ -1,3 +1,6 @@
+import { noDemand, seededDemand, type DemandState } from './demand.ts';
+import { nobodyPresent, type PresenceState } from './presence.ts';
+import type { Wishes } from './wishes.ts';
 import type { MeasuredCapacity } from './types.ts';
 
 /** What a decision is made beside: what was decided before, and what is known of a replica. */
@@ -19,14 +22,42 @@ export interface KnownBefore {
 
 /** What decisions remember of each other: plain data, without `undefined` inside, so that it survives JSON. For `decide` only. */
 export interface ScalingState {
-  /** What routing the average belongs to; null: none yet. */
+  /** What routing the average belongs to; null: none seen yet. */
   readonly routingKey: string | null;
-  readonly demandPerSecond: number | null;
-  /** Of the sample used last. */
+  /** Of the sample used last; ms since the epoch. */
   readonly sampleAtMs: number | null;
+  /** Of the last one that told the demand; ms since the epoch. */
+  readonly demandAtMs: number | null;
+  readonly demand: DemandState;
+  readonly presence: PresenceState;
+  readonly wishes: Wishes;
+  /** When a replica was taken away last; ms since the epoch. */
+  readonly loweredAtMs: number | null;
+  /** Since when there was neither demand nor a waiting request; ms since the epoch. */
+  readonly idleSinceMs: number | null;
+  /** Attempts in place of replicas that did not come; null: all come. */
+  readonly attempts: Attempts | null;
+}
+
+export interface Attempts {
+  /** Made in a row without a replica that became ready. */
+  readonly count: number;
+  /** ms since the epoch. */
+  readonly nextAtMs: number;
 }
 
 /** The state before the first decision, or after the operator began anew. */
 export function initialState(known: KnownBefore = {}): ScalingState {
-  return { routingKey: known.routingKey ?? null, demandPerSecond: known.demandPerSecond ?? null, sampleAtMs: known.atMs ?? null };
+  const { demandPerSecond, atMs, routingKey } = known;
+  return {
+    routingKey: routingKey ?? null,
+    sampleAtMs: null,
+    demandAtMs: null,
+    demand: demandPerSecond === undefined || atMs === undefined ? noDemand : seededDemand(demandPerSecond, atMs),
+    presence: nobodyPresent,
+    wishes: [],
+    loweredAtMs: null,
+    idleSinceMs: null,
+    attempts: null,
+  };
 }
