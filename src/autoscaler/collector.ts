@@ -188,6 +188,10 @@ function percentile(counts: readonly number[], share: number): number | undefine
 
 function llmReplica(pod: PodFact, statuses: readonly RouterStatus[], drainingPodUIDs: readonly string[]): ReplicaSample {
   const { id } = pod;
+  // what a router without a client has under way is of its own making: it times the LLM now and then
+  const forClients = statuses
+    .filter(({ inFlight }) => inFlight > 0)
+    .flatMap(({ llmEndpoints }) => llmEndpoints.filter(({ podUID }) => podUID === id));
   const seen = statuses.flatMap(({ llmEndpoints }) => llmEndpoints.filter(({ podUID }) => podUID === id));
   // all routers ask the same engine, one after another: the highest is the safe one
   const highest = (of: (load: NonNullable<(typeof seen)[number]['load']>) => number | undefined): number | undefined => {
@@ -197,7 +201,7 @@ function llmReplica(pod: PodFact, statuses: readonly RouterStatus[], drainingPod
   return {
     ...pod,
     draining: drainingPodUIDs.includes(id),
-    inFlight: sum(seen, ({ inFlight }) => inFlight),
+    inFlight: sum(forClients, ({ inFlight }) => inFlight),
     runningRequests: highest(({ runningRequests }) => runningRequests),
     queuedRequests: highest(({ queuedRequests }) => queuedRequests),
     kvUsage: highest(({ kvUsage }) => kvUsage),

@@ -169,9 +169,15 @@ describe('the collector of samples', () => {
     const answers = [
       {
         id: 'r',
-        status: status({ held: 2, more: { llmEndpoints: [{ ...endpoint, inFlight: 2, load: { queuedRequests: 1, kvUsage: 0.5 } }] } }),
+        status: status({
+          held: 2,
+          more: { inFlight: 1, llmEndpoints: [{ ...endpoint, inFlight: 2, load: { queuedRequests: 1, kvUsage: 0.5 } }] },
+        }),
       },
-      { id: 's', status: status({ held: 1, more: { llmEndpoints: [{ ...endpoint, inFlight: 3, load: { queuedRequests: 4 } }] } }) },
+      {
+        id: 's',
+        status: status({ held: 1, more: { inFlight: 1, llmEndpoints: [{ ...endpoint, inFlight: 3, load: { queuedRequests: 4 } }] } }),
+      },
     ];
     const pods = [
       { id: 'p', ready: true, terminating: false, createdAtMs: 1 },
@@ -203,6 +209,13 @@ describe('the collector of samples', () => {
         kvUsage: undefined,
       },
     ]);
+  });
+
+  it('does not take what a router tries out without a client for work', () => {
+    const llmEndpoints = [{ podUID: 'p', address: 'http://10.0.0.1:30000', ready: true, draining: false, inFlight: 2 }];
+    const pods = [{ id: 'p', ready: true, terminating: false, createdAtMs: 1 }];
+    const { llm } = at(0, initialCollector, [{ id: 'r', status: status({ more: { llmEndpoints } }) }], { llmPods: pods });
+    assert.equal(llm.replicas[0]?.inFlight, 0);
   });
 
   it("takes an SLM replica's load from its own router", () => {

@@ -1,6 +1,5 @@
 import { Counter, Gauge } from 'prom-client';
 import type { Registry } from 'prom-client';
-import { scalingReasons } from '../../autoscaler/index.ts';
 import type { PoolName } from './policy.ts';
 import type { PoolScaler } from './pool-scaler.ts';
 
@@ -52,13 +51,14 @@ export class ScalingMetrics {
     gauge('capacity_per_replica', 'What one replica can do a second.', ({ shown }) => shown?.inputs.capacityPerReplica);
     const reason = new Gauge({
       name: 'r2r_operator_scaling_reason',
-      help: 'Why a pool has the size it has: 1 for the reason that holds, 0 for the others.',
+      help: 'Why a pool has the size it has: 1 for the reason that holds; the others are absent.',
       labelNames: ['namespace', 'name', 'pool', 'reason'],
       registers: this.#registers,
       collect: () => {
         reason.reset();
         for (const view of views()) {
-          for (const each of scalingReasons) reason.set({ ...labels(view), reason: each }, Number(view.scaler.shown?.reason === each));
+          const { shown } = view.scaler;
+          if (shown) reason.set({ ...labels(view), reason: shown.reason }, 1);
         }
       },
     });

@@ -119,7 +119,10 @@ export class ScalingLoop implements Scalers {
     const spec = specOf(deployment, entry);
     const { serving, target } = deployment.status?.revision ?? {};
     // During a roll-out the pools of both revisions stay as they are: neither shows what the traffic needs.
-    if (!spec || !serving || serving !== target) return false;
+    if (!spec || !serving || serving !== target) {
+      entry.benchmark.stop();
+      return false;
+    }
     const stored = { ...deployment, spec };
     const { namespace, name } = deployment.metadata;
     const ofRevision = podsOfInstance(caches, deployment.metadata).filter(
@@ -144,12 +147,14 @@ export class ScalingLoop implements Scalers {
     const first = entry.collector === initialCollector;
     entry.collector = collected.state;
     const heard = answers.some(({ status }) => status !== undefined);
-    // rates take two readings
+    // rates take two readings, and before the first router takes requests there is nothing to tell
     if (first) return true;
+    const starting = callable.length === 0;
     const statuses = answers.flatMap(({ status }) => status ?? []);
     // a router from before there was `work` would neither keep a request waiting nor tell of it
     const leastLlm = statuses.every(({ work }) => work) ? 0 : 1;
     for (const pool of poolNames) {
+      if (starting && !entry.pools.get(pool)?.shown) continue;
       const least = pool === 'llm' ? leastLlm : 1;
       this.#decide(stored, entry, { pool, least, revision: serving }, heard ? collected : undefined, nowMs);
     }
@@ -200,7 +205,7 @@ export class ScalingLoop implements Scalers {
       metrics.decisions.inc({ pool, reason });
       const note = `${what} pool: ${from} to ${to} replicas (${reason}): ${message}`;
       recorder.record(deployment, { type: 'Normal', reason: to > from ? 'ScaledUp' : 'ScaledDown', action: 'Scale', note });
-    } else if (reason !== before && (reason === 'InsufficientCapacity' || reason === 'StaleMetrics')) {
+    } else if (reason !== before && (reason === 'InsufficientCapacity' || (reason === 'StaleMetrics' && before !== undefined))) {
       recorder.record(deployment, { type: 'Warning', reason, action: 'Scale', note: `${what} pool: ${message}` });
     }
   }

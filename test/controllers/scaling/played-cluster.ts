@@ -22,7 +22,7 @@ export class PlayedCluster implements RouterClient {
   /** Calls to the LLM that clients cause a second, over all routers. */
   callsPerSecond = 0;
   draftedPerSecond = 0;
-  /** Requests that wait at each router. */
+  /** Requests that wait at each router while no LLM pod is ready. */
   held = 0;
   latencyMs = 10;
   threshold = 0.4;
@@ -83,6 +83,7 @@ export class PlayedCluster implements RouterClient {
     const calls = this.#calls / routers;
     const drafted = this.#drafted / routers;
     const none = { slm: 0, llm: 0, fallback: 0 };
+    const held = all.some((pod) => component(pod) === 'llm' && isReady(pod)) ? 0 : this.held;
     const latencies = latencyBoundsMs.map((bound, index) =>
       this.latencyMs <= bound && this.latencyMs > (latencyBoundsMs[index - 1] ?? 0) ? calls : 0,
     );
@@ -97,7 +98,7 @@ export class PlayedCluster implements RouterClient {
       tokensTotal: none,
       window: { seconds: 60, tokens: none, tokensPerSecond: 0 },
       work: {
-        llm: { calls, primedTokens: 0, latencies: [...latencies, 0], waitingRequests: this.held },
+        llm: { calls, primedTokens: 0, latencies: [...latencies, 0], waitingRequests: held },
         slm: { draftedTokens: drafted, latencies: [], queuedRequests: 0 },
       },
       parameters: {},
@@ -131,12 +132,23 @@ export class PlayedCluster implements RouterClient {
 
   async #play(): Promise<void> {
     while (!this.#stop.signal.aborted) {
-      for (const deployment of (await this.#admin.list(deployments, { namespace: this.#namespace })).items) {
+      const all = (await this.#admin.list(deployments, { namespace: this.#namespace })).items;
+      await this.#collect(all);
+      for (const deployment of all) {
         await this.#follow(deployment).catch((error: unknown) => {
           if (!this.#stop.signal.aborted) this.events.push(`the test failed: ${String(error)}`);
         });
       }
       await sleep(100);
+    }
+  }
+
+  /** Pods whose Deployment is gone, as the garbage collector would have it. */
+  async #collect(all: readonly Live<Deployment>[]): Promise<void> {
+    const names = new Set(all.map(({ metadata }) => metadata.name));
+    for (const { metadata } of (await this.#admin.list(pods, { namespace: this.#namespace })).items) {
+      if (names.has(metadata.name.replace(/-[0-9a-f]+$/, ''))) continue;
+      await this.#admin.delete(pods, metadata, { gracePeriodSeconds: 0 });
     }
   }
 

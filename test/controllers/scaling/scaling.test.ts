@@ -210,6 +210,20 @@ describe('scaling on a real API server', function () {
     assert.ok(await recorded('DrainStarted'));
   });
 
+  it('waits for each router to take the list over, also for one that is slow', async () => {
+    await admin.create(r2rDeployments, example({}, { replicas: 2 }));
+    await isReady();
+    await replicas(2);
+    cluster.deaf = true;
+    await until('routers that know the configuration', 10_000, async () => (await told('RouterReady')).startsWith('True'));
+    await admin.patch(r2rDeployments, { namespace, name }, { spec: { llm: { replicas: 1 } } });
+    await until('a pod in the list', 20_000, async () => (await config()).drainingPodUIDs.length === 1);
+    await sleep(2_000);
+    assert.equal((await llmChild()).spec?.replicas, 2);
+    cluster.deaf = false;
+    await replicas(1);
+  });
+
   it('gives a drain up when the pod is wanted after all', async () => {
     await admin.create(r2rDeployments, example());
     await isReady();
@@ -351,6 +365,44 @@ describe('scaling on a real API server', function () {
     cluster.full = false;
     cluster.held = 0;
     await replicas(1);
+  });
+
+  const onGpus = { engine: 'SGLang', tensorParallelSize: 2 };
+
+  it('stays within the GPU budget, and says so', async () => {
+    cluster.callsPerSecond = 1_000;
+    await admin.create(r2rDeployments, example({ ...onGpus, replicas: 1, autoscaling: { ...quick, gpuBudget: 5 } }));
+    await isReady();
+    await replicas(2);
+    await until('GpuBudgetReached', 60_000, async () => (await told('ScalingReady')) === 'True GpuBudgetReached');
+    assert.equal((await llmPods()).length, 2);
+  });
+
+  it('counts both revisions against the GPU budget: a roll-out waits for room, begins small, and grows when the old one is gone', async () => {
+    const autoscaling = { ...quick, minReplicas: 2, gpuBudget: 4 };
+    await admin.create(r2rDeployments, example({ ...onGpus, autoscaling }));
+    const first = await isReady();
+    await replicas(2);
+    await admin.patch(r2rDeployments, { namespace, name }, { spec: { llm: { contextLength: 512 } } });
+    await until('InsufficientCapacity', 30_000, async () => (await told('LLMReady')) === 'False InsufficientCapacity');
+    assert.equal(await told('Ready'), 'False InsufficientCapacity');
+    const message = (await condition('LLMReady'))?.message ?? '';
+    assert.match(message, /spec\.llm\.autoscaling\.gpuBudget: the 4 GPUs are in use by the revision that answers; raise it/);
+    assert.equal((await llmChild()).spec?.replicas, 0);
+    const count = async (revision: string): Promise<number> =>
+      (await llmPods()).filter(({ metadata }) => metadata.labels?.['r2r.dev/revision'] === revision).length;
+    assert.equal(await count(first), 2);
+    await admin.patch(r2rDeployments, { namespace, name }, { spec: { llm: { autoscaling: { gpuBudget: 6 } } } });
+    const second = (await read()).status?.revision?.target ?? '';
+    let most = 0;
+    await until('the endpoint at the new revision', 60_000, async () => {
+      most = Math.max(most, (await llmPods()).length);
+      return (await read()).status?.revision?.serving === second;
+    });
+    assert.equal(most, 3, 'two old ones and one new one');
+    await replicas(2);
+    assert.deepEqual([await count(first), await count(second)], [0, 2]);
+    assert.equal(await told('Ready'), 'True Serving');
   });
 
   it('has a router measure the capacity of a replica once, keeps it by revision, and scales by it', async () => {
