@@ -28,7 +28,8 @@ const operatorRules: k8s.PolicyRule[] = [
   { apiGroups: ['batch'], resources: ['jobs'], verbs: ['get', 'list', 'watch', 'create', 'delete'] },
   // patch: whether a workspace goes with its router. Never deleted: the garbage collector does that where the spec says so.
   { apiGroups: [''], resources: ['persistentvolumeclaims'], verbs: ['get', 'list', 'watch', 'create', 'patch'] },
-  { apiGroups: [''], resources: ['pods'], verbs: ['list', 'watch'] },
+  // patch: which LLM pod goes when the pool shrinks, an annotation.
+  { apiGroups: [''], resources: ['pods'], verbs: ['list', 'watch', 'patch'] },
   // Granted to routers; the operator itself does not use it.
   { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['list', 'watch'] },
   { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },

@@ -35,8 +35,8 @@ export class Instruments extends RouterMetrics {
     this.#lag.enable();
   }
 
-  override step(kind: 'draft' | 'score' | 'consult', startedMs: number, endedMs: number): void {
-    super.step(kind, startedMs, endedMs);
+  override step(kind: 'draft' | 'score' | 'consult', startedMs: number, endedMs: number, tokens: number): void {
+    super.step(kind, startedMs, endedMs, tokens);
     this.#steps[kind].push(endedMs - startedMs);
     if (this.#lastEnd !== undefined) this.#cycleMs += Math.max(0, startedMs - this.#lastEnd);
     this.#lastEnd = endedMs;

@@ -1,8 +1,8 @@
 import type { Condition } from './r2rdeployment-status.ts';
 
 /**
- * The first three are those that kstatus reads; `RoutingBeneficial` says whether routing is faster than the LLM alone, and never changes the others.
- * `ModelsReady` is there only where a model is on the hub.
+ * The first three are those that kstatus reads. `RoutingBeneficial` says whether routing is faster than the LLM alone, `ScalingReady` why the pools
+ * have the size they have; neither changes the others. `ModelsReady` is there only where a model is on the hub.
  */
 export const conditionTypes = [
   'Ready',
@@ -13,6 +13,7 @@ export const conditionTypes = [
   'RouterReady',
   'RoutingBeneficial',
   'ModelsReady',
+  'ScalingReady',
 ] as const;
 export type ConditionType = (typeof conditionTypes)[number];
 
@@ -89,6 +90,8 @@ export const reasons = {
   modelDownloadFailed: 'ModelDownloadFailed',
   /** The LLM spans nodes, and the cluster knows no LeaderWorkerSets; everything but the LLM's pods is there. */
   leaderWorkerSetsMissing: 'LeaderWorkerSetsMissing',
+  /** `replicas` is followed: autoscaling is not set. */
+  fixedReplicas: 'FixedReplicas',
   /** Nothing stands in the way. */
   noProblem: 'NoProblem',
   /** Not known yet. */

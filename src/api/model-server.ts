@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { autoscalingSchema, gpuBudgetRule } from './autoscaling-spec.ts';
 import { freeForm, rules } from './cel.ts';
 import type { Rule } from './cel.ts';
 import { objectName } from './endpoint-spec.ts';
@@ -208,6 +209,9 @@ function modelServer(role: 'SLM' | 'LLM', tensorParallelSize: number) {
             ? 'SLM pods, each with its own router. 0 stops answering.'
             : 'LLM pods, shared by all routers. Also written through the scale subresource (kubectl scale, HPA, KEDA).',
         ),
+      autoscaling: autoscalingSchema(role === 'SLM' ? 'slm' : 'llm')
+        .optional()
+        .describe('Has the operator choose the number of pods by their load; `replicas` is then ignored.'),
       extraArgs: z
         .array(
           z
@@ -235,7 +239,7 @@ function modelServer(role: 'SLM' | 'LLM', tensorParallelSize: number) {
           : 'Overlay on the LLM pod: its container is `engine`.',
       ),
     })
-    .meta(rules(...cpuRules));
+    .meta(rules(...cpuRules, gpuBudgetRule(role === 'SLM' ? 'slm' : 'llm')));
 }
 
 export const slmSchema = modelServer('SLM', 1);

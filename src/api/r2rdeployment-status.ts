@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { modelCacheStatusSchema } from './model-cache-status.ts';
 import { maxHistory, servedRevisionSchema } from './rollout-history.ts';
+import { scalingStatusSchema } from './scaling-status.ts';
 
 const replicaCounts = z
   .object({
@@ -26,7 +27,9 @@ export const statusSchema = z.object({
     .max(16)
     .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['type'] })
     .optional()
-    .describe('Ready, Reconciling, Stalled, SLMReady, LLMReady, RouterReady, RoutingBeneficial; with models on the hub ModelsReady.'),
+    .describe(
+      'Ready, Reconciling, Stalled, SLMReady, LLMReady, RouterReady, RoutingBeneficial, ScalingReady; with models on the hub ModelsReady.',
+    ),
   endpoint: z.string().max(512).optional().describe('Base URL inside the cluster, to which /v1/chat/completions is appended.'),
   revision: z
     .object({
@@ -68,6 +71,7 @@ export const statusSchema = z.object({
     .optional()
     .describe('What the routers run.'),
   modelCache: modelCacheStatusSchema.optional().describe('Models on the hub, and how far their downloads are.'),
+  scaling: scalingStatusSchema.optional().describe('What autoscaling wants and why, and pods that are being drained.'),
   summary: z
     .object({
       slm: z.string().max(32).optional().describe('Ready and wanted SLM pods: 1/1.'),

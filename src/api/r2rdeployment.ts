@@ -7,6 +7,7 @@ import { llmSchema, slmSchema } from './model-server.ts';
 import { monitoringNamespace } from './monitoring-namespace.ts';
 import type { ObjectMeta, OwnerReference } from './object-meta.ts';
 import { placement, placementRules } from './placement-spec.ts';
+import type { PoolsInForce } from './pools.ts';
 import { maxNameLength, namePattern } from './resource-name.ts';
 import { statusSchema } from './r2rdeployment-status.ts';
 import type { R2RDeploymentStatus } from './r2rdeployment-status.ts';
@@ -65,8 +66,8 @@ export const r2rDeploymentSchema = z
     ),
   );
 
-/** As the API server returns it, with what a followed R2RRouter offers once that has been looked up. */
-export type R2RDeploymentSpec = z.infer<typeof specSchema> & { readonly router: RouterSpec };
+/** As the API server returns it, with what a followed R2RRouter offers, and what is settled about the pools, once that has been looked up. */
+export type R2RDeploymentSpec = z.infer<typeof specSchema> & { readonly router: RouterSpec; readonly pools?: PoolsInForce };
 
 /** What a user writes: defaulted fields may be left out. */
 export type R2RDeploymentSpecInput = z.input<typeof specSchema>;

@@ -66,6 +66,6 @@ function digest(value: unknown): string {
 const { model: _, ...defaults } = llmSchema.parse({ model: '/model' });
 const defaultValues: ReadonlyMap<string, string> = new Map(Object.entries(defaults).map(([key, value]) => [key, canonicalJson(value)]));
 
-function significant({ replicas: _, ...server }: ModelServer): Record<string, unknown> {
+function significant({ replicas: _, autoscaling: __, ...server }: ModelServer): Record<string, unknown> {
   return Object.fromEntries(Object.entries(server).filter(([key, value]) => defaultValues.get(key) !== canonicalJson(value)));
 }

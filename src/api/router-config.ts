@@ -89,6 +89,8 @@ export const routerConfigSchema = z
     llmTimeoutSeconds: z.number().positive(),
     /** UIDs of LLM pods that are being drained: no new call goes to them. */
     drainingPodUIDs: z.array(z.string()),
+    /** The LLM pool has no replica by policy, and comes back when it is asked for: requests wait for it, whatever `onLLMUnavailable` says. */
+    llmScaledToZero: z.boolean().optional(),
   })
   .refine(({ strategy, checkpoint }) => checkpoint || !neuralStrategies.includes(strategy), {
     path: ['checkpoint'],

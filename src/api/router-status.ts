@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { engineLoadSchema, routerWorkSchema } from './router-work.ts';
 
 const tokenCounts = z.object({ slm: z.number(), llm: z.number(), fallback: z.number() });
 
@@ -35,6 +36,8 @@ export const alarmReasons = {
  * may be older than the operator, so whatever was added since the first version may be missing.
  */
 export const routerStatusSchema = z.object({
+  /** Another one each time the router starts: its counters begin anew. */
+  instance: z.string().optional(),
   /** sha256 (hex) of the configuration in force, so that the operator sees when a change has arrived. */
   configDigest: z.string(),
   strategy: z.string(),
@@ -67,6 +70,8 @@ export const routerStatusSchema = z.object({
   }),
   /** Calls to the LLM since the start, and those among them whose answer was not used because they had been asked ahead. */
   llmCalls: z.object({ started: z.number(), wasted: z.number() }).optional(),
+  /** What the pools are scaled from. */
+  work: routerWorkSchema.optional(),
   /** Parameter counts: of the models, read from the safetensors headers, absent when the folder has no weights; of the network in force. */
   parameters: z.object({ slm: z.number().optional(), llm: z.number().optional(), router: z.number().optional() }),
   /** LLM replicas this router knows. A pod in `drainingPodUIDs` with 0 in flight here is acknowledged. */
@@ -77,6 +82,7 @@ export const routerStatusSchema = z.object({
       ready: z.boolean(),
       draining: z.boolean(),
       inFlight: z.number(),
+      load: engineLoadSchema.optional(),
       /** Why it gets no calls although it answers: how it was started, and the fix; for people. */
       problem: z.string().optional(),
     }),

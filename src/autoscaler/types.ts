@@ -13,6 +13,8 @@ export interface ScalingPolicy {
   readonly gpusPerReplica: number;
   /** GPUs that this pool may use in all, those of other revisions already taken off; undefined: no budget. */
   readonly gpuBudget: number | undefined;
+  /** p95 of a call's latency that the pool is kept within; beyond it the demand seen is less than the demand there would be. undefined: not looked at. Ms. */
+  readonly latencyTargetMs?: number | undefined;
   /** Share of a replica's capacity that the demand may use before another one is wanted, 0 < share <= 1. */
   readonly targetUtilization: number;
   /** Units of work a second that one replica can do, where the user has set it; undefined: as measured. */
@@ -43,6 +45,8 @@ export interface ReplicaSample {
   readonly ready: boolean;
   /** No new call goes there; it will be taken away. */
   readonly draining: boolean;
+  /** Its pod is being deleted: nothing can bring it back, and it holds its GPUs until it is gone. Left out: it is not. */
+  readonly terminating?: boolean | undefined;
   /** When the pod was made; ms since the epoch. */
   readonly createdAtMs: number;
   /** Calls of all routers that it is working on. */

@@ -53,7 +53,13 @@ export function makeCaches(manager: Manager): Caches {
   };
   for (const type of [configMaps, serviceAccounts, roles, roleBindings, networkPolicies, podDisruptionBudgets]) child(type as ResourceType);
   return {
-    r2r: manager.informer(r2rDeployments, { indexes: { router: (deployment) => [followedRouter(deployment) ?? []].flat() } }),
+    r2r: manager.informer(r2rDeployments, {
+      indexes: {
+        router: (deployment) => [followedRouter(deployment) ?? []].flat(),
+        // CRDs of before do not know the field, and hand over what the user wrote
+        autoscaled: ({ spec }) => (spec.llm.autoscaling || spec.slm.autoscaling ? ['yes'] : []),
+      },
+    }),
     routers: manager.informer(r2rRouters),
     pods: manager.informer(pods, { labelSelector, keep: keptOfPod, indexes: { instance: (pod) => [instanceIndex(pod)] } }),
     deployments: child(deployments),

@@ -3,6 +3,7 @@ import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import { revisionOf, templateKey } from '../api/revision.ts';
 import type { Live } from '../kube/index.ts';
 import type { Caches } from './caches.ts';
+import { replicasOf } from './revision-applier.ts';
 import type { PinnedPods, Replicas, RevisionApplier } from './revision-applier.ts';
 import { mayStart, rolloutTarget } from './rollout.ts';
 import type { RevisionState } from './rollout.ts';
@@ -17,7 +18,8 @@ export interface PodPlan {
   readonly target: string;
   /** Undefined: nothing says what the pods of a revision that is to stay look like. They are left alone. */
   readonly pods: PinnedPods | undefined;
-  readonly replicas: Replicas;
+  /** How many, of what is wanted. */
+  replicasOf(deployment: Live<R2RDeployment>): Replicas;
   /** What waits for another strategy. */
   readonly paused: Pause | undefined;
 }
@@ -46,7 +48,7 @@ export function planPods(caches: Caches, revisions: RevisionApplier, deployment:
     serving,
     target,
     pods,
-    replicas: mayStart(strategy, target, states) ? replicasNow(caches, deployment, target, states) : none,
+    replicasOf: (settled) => (mayStart(strategy, target, states) ? replicasNow(caches, settled, target, states) : none),
     paused: isWanted ? undefined : { revision: wanted },
   };
 }
@@ -54,9 +56,8 @@ export function planPods(caches: Caches, revisions: RevisionApplier, deployment:
 /** What the spec asks for; but the LLM of a suspended deployment stays as long as routers finish requests, which need it. */
 function replicasNow(caches: Caches, deployment: Live<R2RDeployment>, target: string, states: readonly RevisionState[]): Replicas {
   const { metadata, spec } = deployment;
-  const { slm, llm } = spec;
   const inUse = spec.suspend && states.some(({ revision, routerPods }) => revision === target && routerPods > 0);
-  if (!inUse) return { slm: slm.replicas, llm: llm.replicas };
+  if (!inUse) return replicasOf(deployment);
   const child = caches.deployments.get({ namespace: metadata.namespace, name: revisionNames(metadata.name, target).llm });
   return { slm: 0, llm: child?.spec?.replicas ?? 0 };
 }

@@ -11,6 +11,7 @@ import { R2RDeploymentReconciler } from './r2rdeployment-reconciler.ts';
 import type { RouterClient } from './router-client.ts';
 import type { ProgressClient } from './router/progress-client.ts';
 import { offersOf } from './router-reference.ts';
+import { Pools, ScalingLoop, ScalingMetrics } from './scaling/index.ts';
 
 export interface R2RDeploymentControllerOptions {
   readonly client: KubeClient;
@@ -27,15 +28,25 @@ export interface R2RDeploymentControllerOptions {
   readonly concurrency: number;
   /** Shared with other controllers. @default its own */
   readonly caches?: Caches;
+  /** How often autoscaled deployments are sampled, in ms. @default { steady: 5_000, fast: 1_000 } */
+  readonly sampleEveryMs?: { readonly steady: number; readonly fast: number };
 }
 
 /** Adds the controller for R2RDeployments, with the informers it reads, to a manager. */
 export function addR2RDeploymentController(manager: Manager, options: R2RDeploymentControllerOptions): Controller {
   const { caches = makeCaches(manager) } = options;
   const operatorMetrics = new OperatorMetrics(options.registry, () => caches.r2r.list());
-  const reconciler = new R2RDeploymentReconciler({ ...options, caches, operatorMetrics });
+  const scalers = new ScalingLoop({
+    ...options,
+    caches,
+    metrics: new ScalingMetrics(options.registry),
+    enqueue: (key) => controller.enqueue(key),
+    ...(options.sampleEveryMs && { everyMs: options.sampleEveryMs }),
+  });
+  const pools = new Pools({ ...options, caches, scalers });
+  const reconciler = new R2RDeploymentReconciler({ ...options, caches, operatorMetrics, pools });
   const { logger, metrics, concurrency } = options;
-  const controller = new Controller({
+  const controller: Controller = new Controller({
     name: 'r2rdeployment',
     reconcile: reconciler.reconcile,
     concurrency,
@@ -54,6 +65,6 @@ export function addR2RDeploymentController(manager: Manager, options: R2RDeploym
       (before, after) => !isDeepStrictEqual(offersOf(before), offersOf(after)),
     );
   for (const informer of caches.children.values()) controller.owns(informer, r2rDeployments, anyChange);
-  manager.add(controller);
+  manager.add(controller).addRunnable('scaling', scalers.run);
   return controller;
 }

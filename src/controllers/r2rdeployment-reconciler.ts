@@ -30,6 +30,8 @@ import { rolloutStep } from './rollout.ts';
 import type { RolloutStep } from './rollout.ts';
 import type { RouterClient } from './router-client.ts';
 import { withOffer } from './router-reference.ts';
+import { suspendedPools } from './scaling/index.ts';
+import type { Pools } from './scaling/index.ts';
 import { computeStatus } from './status.ts';
 import { endpointSchemes, observe, revisionStates } from './world.ts';
 
@@ -42,6 +44,8 @@ export interface ReconcilerOptions {
   readonly operatorMetrics: OperatorMetrics;
   /** How downloads are asked how far they are. Left out: they are not. */
   readonly progress?: ProgressClient | undefined;
+  /** Settles how many pods there are to be. */
+  readonly pools: Pools;
   /** Wall clock, for transition times and for how often routing numbers are written. */
   readonly now?: () => Date;
 }
@@ -77,6 +81,7 @@ export class R2RDeploymentReconciler {
       this.#routingWritten.delete(keyString(key));
       this.#revisions.forget(key);
       this.#models.forget(key);
+      this.#options.pools.forget(key);
       return undefined;
     }
 
@@ -87,16 +92,19 @@ export class R2RDeploymentReconciler {
     const resolution = withOffer<Live<R2RDeployment>>({ ...live, spec: parsed.data }, router);
     if (resolution.problem) return this.#stall(live, resolution.problem, signal, ['RouterReady']);
     const { awaitedBundle } = resolution;
-    const deployment = withSuspension(resolution.deployment);
     let plan: PodPlan;
     try {
-      plan = planPods(caches, this.#revisions, deployment, this.#now());
+      plan = planPods(caches, this.#revisions, withSuspension(resolution.deployment), this.#now());
     } catch (error) {
       if (!(error instanceof OverlayError)) throw error;
       return this.#stall(live, { reason: reasons.specInvalid, message: error.message }, signal);
     }
 
     const { target } = plan;
+    const pools = resolution.deployment.spec.suspend
+      ? suspendedPools(resolution.deployment)
+      : await this.#options.pools.settle(resolution.deployment, target, this.#now(), signal);
+    const { deployment } = pools;
     let stalled: Problem | undefined;
     let applied: AppliedChild[] = [];
     let models: ModelsState | undefined;
@@ -105,7 +113,7 @@ export class R2RDeploymentReconciler {
       models = await this.#models.bring(deployment, signal);
       // once its pods have been made, a revision goes on: its models were there
       awaitsModels = models?.problem !== undefined && !this.#revisions.exists(deployment, target);
-      if (plan.pods && !awaitsModels) applied = await this.#revisions.apply(deployment, plan.pods, plan.replicas, signal);
+      if (plan.pods && !awaitsModels) applied = await this.#revisions.apply(deployment, plan.pods, plan.replicasOf(deployment), signal);
     } catch (error) {
       if (error instanceof OverlayError) return this.#stall(live, { reason: reasons.specInvalid, message: error.message }, signal);
       if (error instanceof ChildInTheWayError) {
@@ -138,12 +146,12 @@ export class R2RDeploymentReconciler {
       signal,
     );
     const computed = computeStatus(awaitsModels ? awaitingModels(observation, models) : observation, deployment.status);
-    const held = this.#holdRouting(deployment, computed);
+    const held = pools.told(this.#holdRouting(deployment, computed), this.#now());
     const status = models || !stalled ? withModels(held, models, observation.generation, this.#now()) : keptModels(held, deployment.status);
     // what is known of downloads goes on from the status before, which must not be an old one
     await this.#write(deployment, status, signal, models && deployment.metadata.resourceVersion);
     const pods = isUnderWay(status) && !awaitsModels ? pollMs.whileUnderWay : pollMs.steady;
-    return { requeueAfterMs: Math.min(pods, models?.requeueAfterMs ?? pods) };
+    return { requeueAfterMs: Math.min(pods, models?.requeueAfterMs ?? pods, pools.requeueAfterMs ?? pods) };
   };
 
   /** Moves the endpoint and takes old revisions down, as far as it is time for that. */

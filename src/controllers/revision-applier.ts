@@ -36,6 +36,11 @@ export interface Replicas {
   readonly llm: number;
 }
 
+/** What is wanted; of the LLM more while pods are being drained. */
+export function replicasOf({ spec: { slm, llm, pools } }: R2RDeployment): Replicas {
+  return { slm: slm.replicas, llm: pools?.llmReplicas ?? llm.replicas };
+}
+
 /** Makes the children of one revision be what they should be. */
 export class RevisionApplier {
   readonly #options: RevisionApplierOptions;
@@ -125,8 +130,7 @@ export class RevisionApplier {
     const { caches } = this.#options;
     const pods = this.podsInForce(deployment, revision);
     if (!pods) return;
-    const { slm, llm } = deployment.spec;
-    const input = revisionInput(deployment, pods, { slm: slm.replicas, llm: llm.replicas });
+    const input = revisionInput(deployment, pods, replicasOf(deployment));
     const children = revisionChildren(input, this.#options.render);
     const missing = children.filter(({ apiVersion, kind, metadata }) => {
       const key = { namespace: deployment.metadata.namespace, name: metadata.name };

@@ -1,6 +1,8 @@
 import { Agent, request } from 'undici';
 import { z } from 'zod';
 import { ports } from '../api/names.ts';
+import { benchmarkAnswerSchema } from '../api/router-work.ts';
+import type { BenchmarkRequest } from '../api/router-work.ts';
 import { probeAnswerSchema, routerStatusSchema } from '../api/router-status.ts';
 import type { ProbeAnswer, ProbeRequest, RouterStatus } from '../api/router-status.ts';
 import { limitedText } from './limited-body.ts';
@@ -18,6 +20,11 @@ export interface RouterClient {
    * @returns undefined when it was answered rightly, else what went wrong
    */
   probe(address: string, model: string, viaLLM: boolean, signal: AbortSignal): Promise<string | undefined>;
+  /**
+   * Has a router try out how many calls a second one LLM replica answers.
+   * @returns undefined when there is no figure: clients came, or the router is from before there was such a route
+   */
+  benchmark?(address: string, request: BenchmarkRequest, signal: AbortSignal): Promise<number | undefined>;
   close(): Promise<void>;
 }
 
@@ -70,6 +77,11 @@ export function routerClient(
         signal.throwIfAborted();
         return `the probe request failed: ${error instanceof Error ? error.message : String(error)}`;
       }
+    },
+
+    async benchmark(address, content, signal) {
+      const { text } = await post(url(address, routerPorts.admin, '/r2r/benchmark'), content, signal);
+      return benchmarkAnswerSchema.safeParse(readJson(text)).data?.callsPerSecond;
     },
 
     close: () => agent.close(),

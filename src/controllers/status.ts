@@ -31,6 +31,8 @@ export interface Observation {
   readonly slm: RoleState;
   readonly llm: RoleState;
   readonly router: RouterState;
+  /** Requests wait for a first LLM replica, which comes when one does. @default false */
+  readonly llmScaledToZero?: boolean;
   /** SLM pods of the target whose engine is ready, whether or not their router is. */
   readonly readyEngines: number;
   /** Pods of all revisions. */
@@ -65,7 +67,7 @@ export interface ReplicaCount {
 export function computeStatus(seen: Observation, previous: R2RDeploymentStatus | undefined): R2RDeploymentStatus {
   const { slm, llm } = seen;
   const slmReady = roleCondition('SLMReady', slm, seen.readyEngines);
-  const llmReady = roleCondition('LLMReady', llm, llm.ready);
+  const llmReady = roleCondition('LLMReady', llm, llm.ready, seen.llmScaledToZero);
   const router = routerCondition(seen);
   const parts = [llmReady, slmReady, router];
   const reached = !isReconciling(seen, previous);
@@ -120,9 +122,15 @@ function networkAddress(seen: Observation, digest: string, previous: R2RDeployme
   return uri === undefined ? {} : { uri };
 }
 
-function roleCondition(type: 'SLMReady' | 'LLMReady', role: RoleState, ready: number): ConditionInput {
+function roleCondition(type: 'SLMReady' | 'LLMReady', role: RoleState, ready: number, byPolicy = false): ConditionInput {
   const count = `${ready} of ${role.wanted} replicas are ready`;
-  if (role.wanted === 0 && role.replicas === 0) return { type, status: 'True', reason: reasons.scaledToZero, message: 'scaled to zero' };
+  if (role.wanted === 0 && role.replicas === 0)
+    return {
+      type,
+      status: 'True',
+      reason: reasons.scaledToZero,
+      message: byPolicy ? 'scaled to zero by policy; a request brings it back' : 'scaled to zero',
+    };
   if (ready >= role.wanted && !role.problem) return { type, status: 'True', reason: reasons.upToDate, message: count };
   if (role.problem) return { type, status: 'False', reason: role.problem.reason, message: `${count}; ${role.problem.message}` };
   return { type, status: 'False', reason: reasons.podsNotReady, message: `${count}; the others are starting` };
@@ -214,7 +222,8 @@ function readyCondition(seen: Observation, parts: readonly ConditionInput[]): Co
   if (seen.stalled) return { type, status: 'False', reason: seen.stalled.reason, message: `${seen.stalled.message}${meanwhile(seen)}` };
   const suspended = suspension(seen);
   if (suspended) return { type, status: 'True', ...suspended };
-  const answering = (seen.router.ready > 0 || seen.slm.wanted === 0) && (seen.llm.ready > 0 || seen.llm.wanted === 0);
+  const llmAnswers = seen.llm.ready > 0 || seen.llm.wanted === 0 || seen.llmScaledToZero === true;
+  const answering = (seen.router.ready > 0 || seen.slm.wanted === 0) && llmAnswers;
   if (seen.serving === seen.target && answering) {
     const degraded = parts.filter(({ status }) => status === 'False').map((part) => `${part.type}: ${part.message}`);
     const message = degraded.length > 0 ? `answering, but ${degraded.join('; ')}` : `${seen.endpoint} answers`;

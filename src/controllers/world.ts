@@ -140,6 +140,7 @@ export async function observe(
       readySince: allReadySince([...slmPods, ...llmPods]),
     },
     ...roles,
+    llmScaledToZero: deployment.spec.pools?.llmScaledToZero ?? false,
     router: routerState(units, slmPods),
     total: { slm: count(all, target, 'slm'), llm: count(all, target, 'llm', colocated ? slm : undefined) },
     configDigest: outcome.configDigest,
@@ -196,7 +197,9 @@ function llmRole(
   pods: readonly Live<Pod>[],
 ): RoleState {
   const role = roleState(deployment.spec.llm.replicas, workload, pods);
-  return llmProblem ? { ...role, problem: llmProblem } : role;
+  // a pod's own problem comes before that of the budget
+  const problem = llmProblem ?? role.problem ?? deployment.spec.pools?.llmProblem;
+  return problem ? { ...role, problem } : role;
 }
 
 function select(pods: readonly Live<Pod>[], revision: string, component: 'slm' | 'llm' | typeof workerComponent): Live<Pod>[] {

@@ -1,3 +1,5 @@
+export { gpuCount } from './engine-container.ts';
+export { routerGpuCount } from './router-network.ts';
 export { endpointService, revisionChildren } from './children.ts';
 export type { RevisionInput } from './children.ts';
 export type { Json, JsonObject, KubeObject } from './json.ts';

@@ -4,9 +4,9 @@ import type { RouterConfig } from '../api/router-config.ts';
 import { networkUri } from '../api/router-offer.ts';
 import { defaultEntropyThreshold, defaultStrategy } from '../api/strategies.ts';
 
-/** The routers' live configuration for a spec. `drainingPodUIDs` come from the operator's drain, not from the spec. */
-export function routerConfig({ metadata, spec }: R2RDeployment, drainingPodUIDs: readonly string[] = []): RouterConfig {
-  const { router } = spec;
+/** The routers' live configuration for a spec, and for what the operator has settled about the LLM pool. */
+export function routerConfig({ metadata, spec }: R2RDeployment, drainingPodUIDs = spec.pools?.drainingPodUIDs ?? []): RouterConfig {
+  const { router, pools } = spec;
   const uri = networkUri(router);
   const { strategy = defaultStrategy(uri !== undefined), device } = router;
   // Never one for a network: a checkpoint's own is the one it was trained for, and only the router has read it.
@@ -28,5 +28,6 @@ export function routerConfig({ metadata, spec }: R2RDeployment, drainingPodUIDs:
     onLLMUnavailable: router.onLLMUnavailable,
     llmTimeoutSeconds: router.llmTimeoutSeconds,
     drainingPodUIDs: [...drainingPodUIDs].sort(),
+    ...(pools?.llmScaledToZero && { llmScaledToZero: true }),
   };
 }

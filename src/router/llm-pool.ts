@@ -47,6 +47,9 @@ const canaryTimeoutMs = 10_000;
 /** How long a replica's own wish to be left alone is heeded. */
 const longestPauseMs = 10_000;
 
+/** After so long, whoever waits for a pool at zero looks again. */
+const longestHoldMs = 3_600_000;
+
 /** How long to insist on an LLM answer. */
 export interface Insistence {
   readonly timeoutMs: number;
@@ -99,6 +102,9 @@ export class LlmPool {
   #outSince: number | undefined;
   #lastFailure = Number.NEGATIVE_INFINITY;
   #everAvailable = false;
+  /** There is no replica by policy; one comes when somebody waits for it. */
+  #scaledToZero = false;
+  #held = 0;
   #contextLength: number | undefined;
 
   constructor(options: LlmPoolOptions) {
@@ -137,8 +143,18 @@ export class LlmPool {
     return this.#contextLength;
   }
 
-  /** Takes over a new list of endpoints. Replicas that stay keep their connections and history. */
-  update(endpoints: readonly LlmEndpoint[], drainingPodUIDs: readonly string[]): void {
+  /** Requests that wait because the pool was scaled to zero. */
+  get held(): number {
+    return this.#held;
+  }
+
+  /**
+   * Takes over a new list of endpoints. Replicas that stay keep their connections and history.
+   *
+   * @param scaledToZero while no replica takes calls, whoever needs one waits for it without a limit
+   */
+  update(endpoints: readonly LlmEndpoint[], drainingPodUIDs: readonly string[], scaledToZero = false): void {
+    this.#scaledToZero = scaledToZero;
     const wanted = new Map(endpoints.map((endpoint) => [idOf(endpoint), endpoint]));
     for (const [id, replica] of this.#replicas) {
       const endpoint = wanted.get(id);
@@ -181,7 +197,12 @@ export class LlmPool {
     timeoutMs: number,
     signal: AbortSignal,
   ): Promise<readonly GeneratedToken[]> {
-    const replica = this.#choose(key, new Set());
+    // Waiting here says that a replica is wanted before the first divergent token is met.
+    const wanted = await this.#whileAtZero(signal).then(
+      () => true,
+      () => false,
+    );
+    const replica = wanted ? this.#choose(key, new Set()) : undefined;
     if (!replica) return [];
     const share = this.#others(replica, key, new Set()) ? 2 : 1;
     try {
@@ -204,11 +225,8 @@ export class LlmPool {
     insistence: Insistence,
     signal: AbortSignal,
   ): Promise<readonly GeneratedToken[]> {
-    // Where the pool has been out for longer than the timeout already, nobody waits all over again; one that was quiet since gets the full patience.
-    if (this.available && this.#now() - this.#lastFailure > insistence.timeoutMs) this.#outSince = undefined;
-    // The patience ends at `deadline` while nobody takes calls; as long as somebody does, it is this call's own.
-    const ownDeadline = insistence.forever ? Infinity : this.#now() + insistence.timeoutMs;
-    const deadline = insistence.forever ? Infinity : Math.min(ownDeadline, (this.#outSinceFor(key) ?? Infinity) + insistence.timeoutMs);
+    await this.#whileAtZero(signal, insistence.abandoned);
+    let { ownDeadline, deadline } = this.#patience(key, insistence);
     const refused = new Set<Replica>();
     let refusal: EngineError | undefined;
     for (let waits = 0; ;) {
@@ -218,6 +236,10 @@ export class LlmPool {
       if (!replica) {
         // Waiting would not help: the same sequence would be refused again.
         if (refusal) throw refusal;
+        if (await this.#whileAtZero(signal, insistence.abandoned)) {
+          ({ ownDeadline, deadline } = this.#patience(key, insistence));
+          continue;
+        }
         if (!this.available) this.#outSince ??= this.#now();
         const wait = Math.min(deadline - this.#now(), this.#backoffMs(waits++));
         if (!(await this.#change(wait, signal, insistence.abandoned)) && this.#now() >= deadline) return [];
@@ -237,6 +259,32 @@ export class LlmPool {
         } else if (this.#now() >= (this.#choose(key, refused) ? ownDeadline : deadline)) return [];
       }
     }
+  }
+
+  /** The patience ends at `deadline` while nobody takes calls; as long as somebody does, it is this call's own, `ownDeadline`. */
+  #patience(key: string, { timeoutMs, forever }: Insistence): { readonly ownDeadline: number; readonly deadline: number } {
+    // Where the pool has been out for longer than the timeout already, nobody waits all over again; one that was quiet since gets the full patience.
+    if (this.available && this.#now() - this.#lastFailure > timeoutMs) this.#outSince = undefined;
+    if (forever) return { ownDeadline: Infinity, deadline: Infinity };
+    const ownDeadline = this.#now() + timeoutMs;
+    return { ownDeadline, deadline: Math.min(ownDeadline, (this.#outSinceFor(key) ?? Infinity) + timeoutMs) };
+  }
+
+  /** Waits while the pool is at zero by policy, which is no outage. @returns whether it was @throws a signal's reason */
+  async #whileAtZero(signal: AbortSignal, abandoned?: AbortSignal): Promise<boolean> {
+    if (!this.#isAtZero) return false;
+    this.#held++;
+    try {
+      while (this.#isAtZero) await this.#change(longestHoldMs, signal, abandoned);
+    } finally {
+      this.#held--;
+    }
+    this.#outSince = undefined;
+    return true;
+  }
+
+  get #isAtZero(): boolean {
+    return this.#scaledToZero && !this.available;
   }
 
   /** Stops looking after replicas and cuts their connections. */
@@ -280,6 +328,7 @@ export class LlmPool {
   ): Promise<readonly GeneratedToken[]> {
     const { observer, validIds } = this.#options;
     const started = this.#now();
+    observer.llmCallStarted?.(kind, call.ids.length);
     const report = (outcome: 'ok' | 'failed' | 'cancelled'): void =>
       observer.llmCall(kind, outcome, (this.#now() - started) / 1000, call.ids.length);
     try {

@@ -8,6 +8,7 @@ import { RoutingPace } from './routing-pace.ts';
 import type { Scoring } from './scoring/index.ts';
 import { tokenSources, type TokenSource } from './token.ts';
 import { TokenWindow } from './token-window.ts';
+import { WorkCounts } from './work-counts.ts';
 
 const blockSizes = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
 
@@ -41,6 +42,7 @@ export class RouterMetrics implements LoopObserver {
     ['kind'],
   );
   readonly routingPace = new RoutingPace();
+  readonly work = new WorkCounts();
   readonly #recentRequests = new RecentCounts(['answered', 'failed']);
   #inFlight = 0;
   #wasted = 0;
@@ -101,11 +103,17 @@ export class RouterMetrics implements LoopObserver {
     this.#blockTokens.observe({ kind: 'used' }, used);
   }
 
+  llmCallStarted(kind: 'prime' | 'token', promptTokens: number): void {
+    this.work.llmCallStarted(kind, promptTokens);
+  }
+
   llmCall(kind: 'prime' | 'token', outcome: LlmCallOutcome, seconds: number, promptTokens: number): void {
     this.#llmCalls.inc({ kind, outcome });
     this.#started++;
     if (kind === 'prime') this.#primedTokens.inc(promptTokens);
-    if (outcome === 'ok') this.#llmSeconds.observe({ kind }, seconds);
+    if (outcome !== 'ok') return;
+    this.#llmSeconds.observe({ kind }, seconds);
+    if (kind === 'token') this.work.llmCallAnswered(seconds * 1000);
   }
 
   consultation(ahead: boolean, used: boolean): void {
@@ -113,8 +121,9 @@ export class RouterMetrics implements LoopObserver {
     if (!used) this.#wasted++;
   }
 
-  step(kind: 'draft' | 'score' | 'consult', startedMs: number, endedMs: number): void {
+  step(kind: 'draft' | 'score' | 'consult', startedMs: number, endedMs: number, tokens: number): void {
     this.#steps.observe({ kind }, (endedMs - startedMs) / 1000);
+    if (kind === 'draft') this.work.drafted(tokens, endedMs - startedMs);
   }
 
   pace(tokens: number, ms: number): void {

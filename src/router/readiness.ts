@@ -37,7 +37,8 @@ export function readiness(facts: ReadinessFacts): Readiness {
   else if (!facts.config) waitingFor.push('its configuration');
   if (facts.access !== undefined) waitingFor.push(facts.access);
   if (!facts.slmReady) waitingFor.push(because('the SLM server', facts.slmProblem));
-  if (facts.config && facts.config.strategy !== 'slm') {
+  // A pool that is at zero by policy comes back when a request asks for it, and the request waits.
+  if (facts.config && facts.config.strategy !== 'slm' && !facts.config.llmScaledToZero) {
     const { onLLMUnavailable, llmTimeoutSeconds } = facts.config;
     const slmMayStepIn = onLLMUnavailable === 'UseSLM' && (facts.llmEverAvailable || facts.upMs >= llmTimeoutSeconds * 1000);
     if (!facts.llmAvailable && !slmMayStepIn) waitingFor.push(because('an LLM replica that takes calls', facts.llmProblem));

@@ -1,16 +1,19 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { routerDefaults, type RouterConfig } from '../api/router-config.ts';
 import type { RouterStatus } from '../api/router-status.ts';
 import { loadTokenizer } from '../model/tokenizer-folder.ts';
-import { Decoder, SglangClient } from '../sglang/index.ts';
+import { Decoder, SglangClient, type EngineLoad } from '../sglang/index.ts';
 import { adminApi } from './admin.ts';
 import { alarms } from './alarms.ts';
 import { llmRatio } from './api/answer.ts';
 import { startApiServer, type ApiServerOptions } from './api/api-server.ts';
+import { EngineLoadWatch, toldLoad, type ToldLoad } from './engine-load-watch.ts';
 import { ApiError } from './errors.ts';
 import type { Serving } from './generation.ts';
 import { Listening } from './listening.ts';
 import { LiveRouting, type LoadNetwork } from './live-routing.ts';
+import { benchmarkLlm } from './llm-benchmark.ts';
 import { LlmLoads } from './llm-loads.ts';
 import { LlmPool, type LlmEndpoint } from './llm-pool.ts';
 import { LlmPace } from './llm-pace.ts';
@@ -109,6 +112,8 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
     log,
   });
   const loads = new LlmLoads(pool, options.loadEveryMs ?? 5_000);
+  const slmLoad = new EngineLoadWatch(slmClient, options.loadEveryMs ?? 5_000);
+  const instance = randomUUID();
   metrics.publishEndpoints(pool, loads);
   const pace = new LlmPace(pool, options.timeLlmEveryMs);
   const common = {
@@ -122,7 +127,7 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
   };
 
   let endpoints: readonly LlmEndpoint[] = [];
-  const updatePool = (): void => pool.update(endpoints, live.current?.config.drainingPodUIDs ?? []);
+  const updatePool = (): void => pool.update(endpoints, live.current?.config.drainingPodUIDs ?? [], live.current?.config.llmScaledToZero);
   let network: Network | undefined;
   const live = new LiveRouting({
     load: options.loadNetwork ?? noNetworks,
@@ -168,6 +173,7 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
     return { serving: { ...common, loaded: network.loaded, scorerFor: (signals) => network.scorerFor(signals) }, config };
   };
   const status = (): RouterStatus => ({
+    instance,
     configDigest: live.digest,
     ...routingStatus(live),
     alarms: [
@@ -184,6 +190,10 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
     inFlight: metrics.requestsInFlight,
     tokensTotal: metrics.window.total,
     window: { ...metrics.window.recent, requests: metrics.recentRequests },
+    work: {
+      llm: { ...metrics.work.llm, waitingRequests: pool.held },
+      slm: { ...metrics.work.slm, queuedRequests: api.queuedRequests, ...(slmLoad.load && { load: toldLoad(slmLoad.load) }) },
+    },
     parameters: {
       ...(slmFacts.parameters !== undefined && { slm: slmFacts.parameters }),
       ...(llmFacts.parameters !== undefined && { llm: llmFacts.parameters }),
@@ -195,6 +205,7 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
       ready: available,
       draining,
       inFlight: engine.inFlight,
+      ...toldLoadOf(loads.byUrl.get(engine.url)),
       ...(problem !== undefined && { problem }),
     })),
   });
@@ -227,6 +238,7 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
           return { ok: false, message: error instanceof Error ? error.message : String(error) };
         }
       },
+      benchmark: (request, signal) => benchmarkLlm({ pool, validIds, busy: () => metrics.requestsInFlight > 0 }, request, signal),
     }),
     options.adminHost ?? '0.0.0.0',
     options.adminPort ?? 9090,
@@ -242,6 +254,7 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
     unsubscribeEndpoints();
     watch.stop();
     loads.stop();
+    slmLoad.stop();
     pace.stop();
     await Promise.all([live.close(), pool.close(), slmClient.destroy(), admin.close(1_000)]);
     await decoder.close();
@@ -266,6 +279,10 @@ function slmNeeds({ current, scoring }: LiveRouting): SlmNeeds {
   const { config, network } = current;
   const { hiddenStates, topLogprobs } = network.scorerFor(routingOf({}, config, network.loaded).signals);
   return { hiddenStates, topLogprobs, hiddenSize: scoring?.manifest.hiddenSize };
+}
+
+function toldLoadOf(load: EngineLoad | undefined): { readonly load?: ToldLoad } {
+  return load ? { load: toldLoad(load) } : {};
 }
 
 const noNetworks: LoadNetwork = () => Promise.reject(new Error('this router was started without a way to load router networks'));

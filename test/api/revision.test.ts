@@ -28,6 +28,8 @@ describe('the revision', () => {
   const sameRevision: readonly (readonly [string, unknown])[] = [
     ['slm.replicas', 3],
     ['llm.replicas', 0],
+    ['llm.autoscaling', { minReplicas: 0, maxReplicas: 3, gpuBudget: 8 }],
+    ['slm.autoscaling', { maxReplicas: 3 }],
     ['llm.engine', 'SGLang'],
     ['slm.extraArgs', []],
     ['router.strategy', 'llm'],

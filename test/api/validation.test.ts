@@ -91,6 +91,33 @@ const wrong: readonly (readonly [string, string, unknown, readonly RegExp[]])[] 
   ['101 replicas', 'spec.slm.replicas', 101, [/spec\.slm\.replicas/, /less than or equal to 100/]],
   ['half a replica', 'spec.llm.replicas', 1.5, [/spec\.llm\.replicas/, /must be of type integer/]],
   ['replicas in words', 'spec.llm.replicas', 'two', [/spec\.llm\.replicas/, /must be of type integer/]],
+  ['autoscaling without a maximum', 'spec.llm.autoscaling', {}, [/spec\.llm\.autoscaling\.maxReplicas: Required value/]],
+  [
+    'a minimum above the maximum',
+    'spec.llm.autoscaling',
+    { minReplicas: 3, maxReplicas: 2 },
+    [/spec\.llm\.autoscaling/, /minReplicas is above maxReplicas; lower minReplicas or raise maxReplicas/],
+  ],
+  ['SLM pods scaled to zero', 'spec.slm.autoscaling', { minReplicas: 0, maxReplicas: 2 }, [/minReplicas/, /greater than or equal to 1/]],
+  [
+    'a GPU budget too small for one replica',
+    'spec.llm',
+    { model: '/llm', tensorParallelSize: 4, autoscaling: { minReplicas: 0, maxReplicas: 2, gpuBudget: 3 } },
+    [/spec\.llm/, /autoscaling\.gpuBudget: is too small for minReplicas/, /raise gpuBudget or lower minReplicas/],
+  ],
+  [
+    'a utilization above all there is',
+    'spec.llm.autoscaling',
+    { maxReplicas: 2, targetUtilization: 1.5 },
+    [/targetUtilization: must be a share from 0\.1 to 1, such as 0\.7/],
+  ],
+  ['a tolerance in per cent', 'spec.llm.autoscaling', { maxReplicas: 2, tolerance: 10 }, [/tolerance: must be a share from 0 to 0\.5/]],
+  [
+    'no capacity at all',
+    'spec.llm.autoscaling',
+    { maxReplicas: 2, capacityPerReplica: 0 },
+    [/capacityPerReplica: must be calls a second, above 0/],
+  ],
   [
     'an argument the operator sets',
     'spec.llm.extraArgs',

@@ -78,6 +78,7 @@ class OtlpRequestSpan implements RequestSpan {
   observing(observer: LoopObserver): Required<LoopObserver> {
     return {
       block: (drafted, used) => observer.block(drafted, used),
+      llmCallStarted: (...call) => observer.llmCallStarted?.(...call),
       llmCall: (...call) => observer.llmCall(...call),
       consultation: (ahead, used) => observer.consultation?.(ahead, used),
       pace: (tokens, ms) => observer.pace?.(tokens, ms),

@@ -1,0 +1,68 @@
+import type { Autoscaler } from './policy.ts';
+import { Pool } from './pool.ts';
+import { random } from './random.ts';
+import type { Workload } from './workloads.ts';
+
+/** How a policy did. */
+export interface Outcome {
+  /** Share of the tokens that waited for an LLM call longer than the target, or for a replica. */
+  readonly lateShare: number;
+  readonly gpuHours: number;
+  /** How often the wanted number changed. */
+  readonly changes: number;
+}
+
+/** One point in time, for plots. */
+export interface Moment {
+  readonly second: number;
+  readonly wanted: number;
+  readonly ready: number;
+  readonly callsPerSecond: number;
+  readonly lateShare: number;
+}
+
+/** The pool has its first size for so long, and nothing is counted: conversations have to come first. */
+const warmUpSeconds = 600;
+
+/** Lets a workload go by. Every run draws the same starts and choices: `seed`. */
+export function simulate(
+  workload: Workload,
+  scaler: Autoscaler,
+  replicas: number,
+  seed: number,
+  watch?: { readonly everySeconds: number; readonly see: (moment: Moment) => void },
+): Outcome {
+  const pool = new Pool(workload, seed, replicas);
+  let [wanted, changes] = [scaler.wanted, 0];
+  let [calls, tokens, late] = [0, 0, 0];
+  for (let second = 0; second < workload.seconds; second++) {
+    pool.step();
+    if (watch) {
+      calls += pool.pods.reduce((sum, { load }) => sum + load.callsPerSecond, 0);
+      if (pool.second % watch.everySeconds === 0) {
+        const { totals } = pool;
+        watch.see({
+          second: pool.second,
+          wanted: scaler.wanted,
+          ready: pool.readyPods().length,
+          callsPerSecond: calls / watch.everySeconds,
+          lateShare: (totals.lateTokens - late) / Math.max(1, totals.tokens - tokens),
+        });
+        [calls, tokens, late] = [0, totals.tokens, totals.lateTokens];
+      }
+    }
+    if (second < warmUpSeconds) {
+      Object.assign(pool.totals, { tokens: 0, lateTokens: 0, gpuSeconds: 0 });
+      continue;
+    }
+    scaler.step(pool);
+    if (scaler.wanted !== wanted) [wanted, changes] = [scaler.wanted, changes + 1];
+  }
+  const { totals } = pool;
+  return { lateShare: totals.lateTokens / Math.max(1, totals.tokens), gpuHours: totals.gpuSeconds / 3600, changes };
+}
+
+/** A seed for the n-th of several runs. */
+export function seedOfRun(seed: number, run: number): number {
+  return Math.floor(random(seed + run * 7919).next() * 2 ** 31);
+}
