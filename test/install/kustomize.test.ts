@@ -23,7 +23,7 @@ describe('install/kustomize', function () {
       spec: {
         replicas: number;
         template: {
-          spec: { priorityClassName?: string; topologySpreadConstraints: unknown[]; containers: [{ image: string; args: string[] }] };
+          spec: { priorityClassName?: string; topologySpreadConstraints: { topologyKey: string; whenUnsatisfiable: string }[]; containers: [{ image: string; args: string[] }] };
         };
       };
     };
@@ -46,7 +46,13 @@ describe('install/kustomize', function () {
     const { spec } = operatorOf(objects);
     assert.equal(spec.replicas, 3);
     assert.equal(spec.template.spec.priorityClassName, 'system-cluster-critical');
-    assert.equal(spec.template.spec.topologySpreadConstraints.length, 2);
+    assert.deepEqual(
+      spec.template.spec.topologySpreadConstraints.map(({ topologyKey, whenUnsatisfiable }) => [topologyKey, whenUnsatisfiable]),
+      [
+        ['kubernetes.io/hostname', 'DoNotSchedule'],
+        ['topology.kubernetes.io/zone', 'ScheduleAnyway'],
+      ],
+    );
     assert.equal(spec.template.spec.containers[0].image, operatorOf(synthesised()).spec.template.spec.containers[0].image);
     const isOther = ({ kind }: InstalledObject) => kind !== 'Deployment';
     assertSameObjects(objects.filter(isOther), synthesised().filter(isOther));

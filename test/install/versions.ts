@@ -10,7 +10,7 @@ const root = join(import.meta.dirname, '../..');
  * The commit that stands for the version before: the first with a chart, before scaling, roll-outs and placement came. It stays, so that
  * whatever is added is an upgrade of something that was.
  */
-export const previousCommit = process.env.R2R_PREVIOUS_COMMIT ?? 'PREVIOUS';
+export const previousCommit = process.env.R2R_PREVIOUS_COMMIT ?? '5942ab2';
 
 const synthesise = (sources: string, folder: string) =>
   execFileSync(process.execPath, ['install/main.ts'], {
