@@ -1,13 +1,17 @@
 /** The chart as both Helm versions render it, without a cluster. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { stringify } from 'yaml';
+import { parseAllDocuments, stringify } from 'yaml';
 import type { InstalledObject } from '../../tools/install/objects.ts';
 import { CommandError } from '../cluster/commands.ts';
 import { Helm, helmVersions } from './helm.ts';
 import { assertSameObjects, synthesised, withoutKeep } from './objects.ts';
+
+interface GitOpsExample {
+  readonly spec: { readonly values?: object; readonly source?: { readonly helm?: { readonly valuesObject?: object } } };
+}
 
 const chart = 'charts/r2r-kubernetes';
 const isCrd = ({ kind }: InstalledObject) => kind === 'CustomResourceDefinition';
@@ -131,6 +135,15 @@ for (const version of helmVersions) {
       );
       const account = rendered.find(({ kind }) => kind === 'ServiceAccount');
       assert.deepEqual(account?.metadata.annotations, { a: 'b' });
+    });
+
+    it('takes the values of the examples for GitOps', async () => {
+      const documents = ['argo-cd/application.yaml', 'flux/operator.yaml'].flatMap((file) =>
+        parseAllDocuments(readFileSync(`examples/gitops/${file}`, 'utf8')).map((each) => each.toJSON() as GitOpsExample),
+      );
+      const values = documents.flatMap(({ spec }) => spec.values ?? spec.source?.helm?.valuesObject ?? []);
+      assert.equal(values.length, 2);
+      for (const each of values) assert.ok((await withValues(each)).length > 8);
     });
 
     const wrong: readonly (readonly [what: string, values: object, message: RegExp])[] = [

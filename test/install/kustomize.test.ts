@@ -23,7 +23,11 @@ describe('install/kustomize', function () {
       spec: {
         replicas: number;
         template: {
-          spec: { priorityClassName?: string; topologySpreadConstraints: { topologyKey: string; whenUnsatisfiable: string }[]; containers: [{ image: string; args: string[] }] };
+          spec: {
+            priorityClassName?: string;
+            topologySpreadConstraints: { topologyKey: string; whenUnsatisfiable: string }[];
+            containers: [{ image: string; args: string[] }];
+          };
         };
       };
     };

@@ -168,4 +168,48 @@ describe('installing', function () {
       });
     });
   }
+
+  describe('changing the way', () => {
+    afterEach(cleanUp);
+
+    for (const major of helmVersions) {
+      it(`goes from the manifest to Helm ${major}, which takes over what is there`, async () => {
+        await manifestWay(kubectl).install(versions.current);
+        await established();
+        const uid = await kubectl([
+          'get',
+          'deployment',
+          'r2r-operator',
+          '--namespace',
+          'r2r-system',
+          '--output',
+          'jsonpath={.metadata.uid}',
+        ]);
+        const helm = await helmWay(major, kubeconfig);
+        await helm.takeOver(versions.current);
+        await helm.upgrade(versions.next);
+        assert.match(await image(), /operator:next$/);
+        assert.equal(
+          await kubectl(['get', 'deployment', 'r2r-operator', '--namespace', 'r2r-system', '--output', 'jsonpath={.metadata.uid}']),
+          uid,
+        );
+        await helm.uninstall(versions.next);
+        assert.deepEqual(await installed(), []);
+        await established();
+      });
+    }
+
+    it('goes on with Helm 4 in a release that Helm 3 made', async () => {
+      const [helm3, helm4] = await Promise.all([helmWay(3, kubeconfig), helmWay(4, kubeconfig)]);
+      await helm3.install(versions.current);
+      await established();
+      await helm4.upgrade(versions.next);
+      assert.match(await image(), /operator:next$/);
+      await helm4.downgrade(versions.current);
+      assert.doesNotMatch(await image(), /next$/);
+      await helm4.uninstall(versions.current);
+      await until('everything is gone', 60_000, async () => (await installed()).length === 0);
+      await established();
+    });
+  });
 });

@@ -24,7 +24,6 @@ import {
   pods,
   silentLogger,
 } from '../../src/kube/index.ts';
-import type { Manifest } from '../../src/kube/index.ts';
 import { controlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/progress.ts';
 import { controlPlaneTools } from '../cluster/tools.ts';
@@ -107,7 +106,7 @@ describe('the health of an R2RDeployment that the controller looks after', funct
     await until('that of R2RRouters, too', 30_000, async () => (await admin.list(r2rRouters)).items.length >= 0);
     await admin.create(namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
     const example = parse(readFileSync('examples/r2rdeployment.yaml', 'utf8')) as R2RDeployment;
-    await admin.create(r2rDeployments, { ...example, metadata: { name, namespace } } as Manifest);
+    await admin.create(r2rDeployments, { ...example, metadata: { name, namespace } });
   });
   after(async () => {
     await stopOperator?.();
@@ -123,7 +122,7 @@ describe('the health of an R2RDeployment that the controller looks after', funct
   };
   const becomes = (verdict: string) => {
     let last = '';
-    return until(`${verdict}`, 60_000, async () => {
+    return until(verdict, 60_000, async () => {
       last = await judged();
       if (last !== verdict) throw new Error(`it is ${last}`);
       return true;

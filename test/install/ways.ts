@@ -48,7 +48,12 @@ export function kustomizeWay(kubectl: Kubectl): Way {
   };
 }
 
-export async function helmWay(major: HelmVersion, kubeconfig: string): Promise<Way> {
+export interface HelmWay extends Way {
+  /** Of what another way has installed. */
+  takeOver(version: string): Promise<string>;
+}
+
+export async function helmWay(major: HelmVersion, kubeconfig: string): Promise<HelmWay> {
   const helm = await Helm.of(major, kubeconfig);
   const namespace = ['--namespace', 'r2r-system'];
   const chart = (version: string) => join(version, 'charts/r2r-kubernetes');
@@ -57,6 +62,10 @@ export async function helmWay(major: HelmVersion, kubeconfig: string): Promise<W
     install: (version) => helm.run(['install', 'r2r', chart(version), ...namespace, '--create-namespace']),
     upgrade: (version) => helm.run(['upgrade', 'r2r', chart(version), ...namespace]),
     downgrade: (version) => helm.run(['upgrade', 'r2r', chart(version), ...namespace, '--set', 'crds.install=false']),
+    takeOver: (version) => {
+      const conflicts = major === 4 ? ['--force-conflicts'] : [];
+      return helm.run(['install', 'r2r', chart(version), ...namespace, '--take-ownership', ...conflicts]);
+    },
     uninstall: () => helm.run(['uninstall', 'r2r', ...namespace]),
   };
 }
