@@ -2,7 +2,7 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'coverage/', 'test/golden/', 'examples/models/'] },
+  { ignores: ['dist/', 'node_modules/', 'coverage/', 'test/golden/', 'examples/models/', 'examples/cdk8s/'] },
   js.configs.recommended,
   ...tseslint.configs.strictTypeChecked,
   {

@@ -4,14 +4,16 @@
  */
 import { App } from 'cdk8s';
 import manifest from '../package.json' with { type: 'json' };
+import { publishedImages } from './images.ts';
 import { Installation } from './installation.ts';
 
-const { R2R_IMAGE_REGISTRY: registry = 'ghcr.io/r2r-kubernetes', R2R_OPERATOR_IMAGE, R2R_ROUTER_IMAGE, R2R_TRAINER_IMAGE } = process.env;
+const { R2R_IMAGE_REGISTRY: registry, R2R_OPERATOR_IMAGE, R2R_ROUTER_IMAGE, R2R_TRAINER_IMAGE } = process.env;
+const images = publishedImages(manifest.version, registry);
 const app = new App({ outputFileExtension: '.yaml' });
 new Installation(app, 'install', {
   version: manifest.version,
-  operatorImage: R2R_OPERATOR_IMAGE ?? `${registry}/operator:${manifest.version}`,
-  routerImage: R2R_ROUTER_IMAGE ?? `${registry}/router:${manifest.version}`,
-  trainerImage: R2R_TRAINER_IMAGE ?? `${registry}/trainer:${manifest.version}`,
+  operatorImage: R2R_OPERATOR_IMAGE ?? images.operator,
+  routerImage: R2R_ROUTER_IMAGE ?? images.router,
+  trainerImage: R2R_TRAINER_IMAGE ?? images.trainer,
 });
 app.synth();

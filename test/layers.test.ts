@@ -10,6 +10,7 @@ const allowed: Record<string, readonly string[]> = {
   model: [],
   manifests: ['api'],
   autoscaler: ['api'],
+  cdk8s: ['api'],
   controllers: ['api', 'kube', 'manifests', 'autoscaler'],
   router: ['api', 'sglang', 'model'],
   engine: ['model'],

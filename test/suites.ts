@@ -10,7 +10,7 @@ export interface Suite {
   readonly byDefault: boolean;
 }
 
-const slow = ['test/e2e/**', 'test/sglang-live/**', 'test/long/**'];
+const slow = ['test/install/**', 'test/e2e/**', 'test/sglang-live/**', 'test/long/**'];
 
 export const suites: readonly Suite[] = [
   {
@@ -18,6 +18,12 @@ export const suites: readonly Suite[] = [
     about: 'everything that needs no node: pure code, local servers, a real API server',
     files: ['test/**/*.test.ts'],
     ignore: slow,
+    byDefault: true,
+  },
+  {
+    name: 'install',
+    about: 'every way to install, upgrade and uninstall, on a real API server and controller-manager; builds both Helm versions, once',
+    files: ['test/install/**/*.test.ts'],
     byDefault: true,
   },
   { name: 'e2e', about: 'a real single-node cluster with real pods', files: ['test/e2e/**/*.test.ts'], byDefault: true },

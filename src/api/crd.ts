@@ -44,6 +44,15 @@ export interface Definition {
   readonly wideColumns: readonly Column[];
 }
 
+/** Of a resource that no operator has looked at: older than any generation, so that kstatus (Flux) does not take a missing status for a reached one. */
+const unobserved = { observedGeneration: 0 } as const;
+
+/** `schema` with {@link unobserved} as the default of status. */
+function withUnobservedStatus(schema: StructuralSchema): StructuralSchema {
+  const { status, ...others } = schema.properties ?? {};
+  return { ...schema, properties: { ...others, ...(status && { status: { ...status, default: unobserved } }) } };
+}
+
 /** A CustomResourceDefinition, as a plain object: typed serializers would drop its `x-kubernetes-*` keys. */
 export function definition({ kind, plural, singular, shortName, schema, subresources, columns, wideColumns }: Definition) {
   return {
@@ -59,7 +68,7 @@ export function definition({ kind, plural, singular, shortName, schema, subresou
           name: version,
           served: true,
           storage: true,
-          schema: { openAPIV3Schema: schema },
+          schema: { openAPIV3Schema: withUnobservedStatus(schema) },
           subresources: { status: {}, ...subresources },
           additionalPrinterColumns: [...columns.map((each) => column(each, 0)), ...wideColumns.map((each) => column(each, 1))],
         },

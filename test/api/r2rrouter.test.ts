@@ -271,7 +271,7 @@ describe('the API server, given an R2RRouter', function () {
     };
     const patched = await server.send('PATCH', `${routerPath(namespace, 'printed')}/status`, { status }, 'application/merge-patch+json');
     assert.equal(patched.status, 200, patched.body.message);
-    assert.deepEqual(patched.body.status, status);
+    assert.deepEqual(patched.body.status, { observedGeneration: 0, ...status });
     const [version] = routerCustomResourceDefinition().spec.versions;
     const printed = version!.additionalPrinterColumns as readonly {
       readonly name: string;

@@ -182,10 +182,14 @@ function conditions({ phase, current, why, decision, offered, rollout }: Conditi
         : decision && !decision.passed
           ? { status: 'False', reason: decision.reason, message: decision.message }
           : { status: 'False', reason: jobsReady.reason, message: jobsReady.message };
+  // A gate that refuses the only bundle, or a bundle that is not there, changes by itself as little as a step that failed for good.
+  const awaitsChoice = decision?.passed === true && rollout.bundle === undefined;
+  const { reason, message } = ready;
+  const stuck = phase === 'Failed' ? (told ?? noProblem) : phase === 'Refused' && !offered && !awaitsChoice && { reason, message };
   return [
     { type: 'Ready', ...ready },
     { type: 'Reconciling', status: working ? 'True' : 'False', ...(working && told ? told : noProblem) },
-    { type: 'Stalled', status: phase === 'Failed' ? 'True' : 'False', ...(phase === 'Failed' && told ? told : noProblem) },
+    { type: 'Stalled', status: stuck ? 'True' : 'False', ...(stuck || noProblem) },
     jobsReady,
     decision
       ? { type: 'GatePassed', status: decision.passed ? 'True' : 'False', reason: decision.reason, message: decision.message }
