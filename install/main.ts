@@ -1,10 +1,11 @@
 /**
- * The cdk8s app behind `npm run synth`: writes dist/install.yaml. Image names come from the version in package.json; for another
+ * The cdk8s app behind `npm run synth`: writes dist/install.yaml, and dist/monitoring.yaml (docs/monitoring.md). Image names come from the version in package.json; for another
  * registry set R2R_IMAGE_REGISTRY, for single images R2R_OPERATOR_IMAGE, R2R_ROUTER_IMAGE and R2R_TRAINER_IMAGE.
  */
 import { App } from 'cdk8s';
 import manifest from '../package.json' with { type: 'json' };
 import { Installation } from './installation.ts';
+import { Monitoring } from './monitoring/chart.ts';
 
 const { R2R_IMAGE_REGISTRY: registry = 'ghcr.io/r2r-kubernetes', R2R_OPERATOR_IMAGE, R2R_ROUTER_IMAGE, R2R_TRAINER_IMAGE } = process.env;
 const app = new App({ outputFileExtension: '.yaml' });
@@ -14,4 +15,7 @@ new Installation(app, 'install', {
   routerImage: R2R_ROUTER_IMAGE ?? `${registry}/router:${manifest.version}`,
   trainerImage: R2R_TRAINER_IMAGE ?? `${registry}/trainer:${manifest.version}`,
 });
+// many a Prometheus takes only what has its label: release=kube-prometheus-stack
+const labels = Object.fromEntries((process.env.R2R_MONITORING_LABELS ?? '').split(',').flatMap((each) => (each === '' ? [] : [each.split('=', 2)])));
+new Monitoring(app, 'monitoring', { labels: labels as Record<string, string> });
 app.synth();

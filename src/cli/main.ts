@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The one executable of every image: `r2r <program> [flags]`. */
+import { lookingCommands } from './looking-commands.ts';
 import { choice, runProcess } from './programs.ts';
 
 const r2r = choice('r2r', 'program', {
@@ -14,6 +15,7 @@ const r2r = choice('r2r', 'program', {
     load: async () => (await import('./pipeline.ts')).pipeline,
   },
   engine: { about: "a CPU model server that speaks SGLang's native API", load: async () => (await import('./engine.ts')).engine },
+  ...lookingCommands,
 });
 
 await runProcess('r2r', r2r, process.argv.slice(2));

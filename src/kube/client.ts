@@ -94,6 +94,8 @@ export interface RawRequest extends CallOptions {
   readonly contentType?: string;
   /** Sent as JSON unless it is a string. */
   readonly body?: unknown;
+  /** Of an answer that is longer no more is read, and the call fails: what a pod behind the proxy says is its own. @default no limit */
+  readonly maxBytes?: number;
 }
 
 const defaults = { deadlineMs: 30_000, retries: 5, pageSize: 500, watchSeconds: 300, graceMs: 30_000 };
@@ -242,10 +244,10 @@ export class KubeClient implements AsyncDisposable {
 
   /** Any other path: pod proxy, pod logs, `/version`. Resolves to the body as text; JSON is the caller's to parse. */
   raw(request: RawRequest): Promise<string> {
-    const { method = 'GET', path, body, contentType = 'application/json' } = request;
+    const { method = 'GET', path, body, contentType = 'application/json', maxBytes } = request;
     const send: Body | undefined = body === undefined ? undefined : [contentType, body];
     const idempotent = method !== 'POST' && method !== 'PATCH';
-    return this.#text({ verb: method.toLowerCase(), method, path, idempotent, ...(send && { send }) }, request);
+    return this.#text({ verb: method.toLowerCase(), method, path, idempotent, ...(send && { send }), ...(maxBytes && { maxBytes }) }, request);
   }
 
   /** Closes all connections; calls under way are rejected. */
@@ -290,7 +292,7 @@ export class KubeClient implements AsyncDisposable {
     return this.#caller.text(this.#call(request, options));
   }
 
-  #call({ verb, type, method, path, idempotent, send }: Request, options: CallOptions): Call {
+  #call({ verb, type, method, path, idempotent, send, maxBytes }: Request, options: CallOptions): Call {
     return {
       verb,
       resource: type ? resourceName(type) : 'raw',
@@ -302,6 +304,7 @@ export class KubeClient implements AsyncDisposable {
       deadlineMs: options.deadlineMs ?? this.#options.deadlineMs ?? defaults.deadlineMs,
       retries: options.retries ?? this.#options.retries ?? defaults.retries,
       signal: options.signal,
+      maxBytes,
     };
   }
 }
@@ -315,6 +318,7 @@ interface Request {
   readonly path: string;
   readonly idempotent: boolean;
   readonly send?: Body;
+  readonly maxBytes?: number;
 }
 
 interface Page<T extends KubeObject> {
