@@ -3,14 +3,14 @@ import { cell, columns, headings, printable, shortened, wrapped, type Screen } f
 import type { EventView } from './event-view.ts';
 
 /** Events with their messages below them, broken to the screen's width; `wide`: one line each. */
-export function eventLines(events: readonly EventView[], now: Date, { width, paint }: Screen, wide: boolean): readonly string[] {
+export function eventLines(events: readonly EventView[], now: Date, { width, paint, terminal }: Screen, wide: boolean): readonly string[] {
   const head = wide ? headings('LAST', 'TYPE', 'REASON', 'OBJECT', 'MESSAGE') : headings('LAST', 'TYPE', 'REASON', 'OBJECT');
   const objectWidth = (event: EventView): number => Math.max(20, width - lastText(event, now).length - event.type.length - event.reason.length - 6);
   const rows = events.map((event) => [
     cell(lastText(event, now)),
     cell(event.type, event.type === 'Warning' ? 'bad' : undefined),
     cell(event.reason),
-    cell(wide ? objectText(event) : shortened(objectText(event), objectWidth(event))),
+    cell(wide || !terminal ? objectText(event) : shortened(objectText(event), objectWidth(event))),
     ...(wide ? [cell(printable(event.message).replaceAll('\n', ' '))] : []),
   ]);
   if (wide) return columns([head, ...rows], paint);

@@ -3,7 +3,7 @@ import { createWriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { once } from 'node:events';
 import { createGzip } from 'node:zlib';
-import { finished } from 'node:stream/promises';
+import { pipeline } from 'node:stream/promises';
 
 const block = 512;
 
@@ -20,9 +20,7 @@ export class TarFile {
     this.#at = at;
     // what it holds is for whoever made it
     const file = createWriteStream(this.#partial, { mode: 0o600 });
-    this.#gzip.pipe(file);
-    file.on('error', (error) => this.#gzip.destroy(error));
-    this.#written = finished(file);
+    this.#written = pipeline(this.#gzip, file);
     this.#written.catch(() => undefined);
   }
 

@@ -12,8 +12,8 @@ export interface TableOptions {
 
 const narrowestName = 12;
 
-/** The numbers of deployments as a table of at most the screen's width, as long as names allow. */
-export function topTable(all: readonly DeploymentNumbers[], options: TableOptions, now: Date, { width, paint }: Screen): readonly string[] {
+/** The numbers of deployments as a table; on a terminal of at most its width, as long as names allow. */
+export function topTable(all: readonly DeploymentNumbers[], options: TableOptions, now: Date, { width, paint, terminal }: Screen): readonly string[] {
   const names = ['NAME', 'SLM', 'LLM', 'LLM%', 'FALLB%', 'TOK/S', 'CALLS/S', 'ACTIVE', 'FROM'];
   const head = headings(...(options.namespaces ? ['NAMESPACE'] : []), ...names);
   const rows = (longest: number): readonly (readonly Cell[])[] =>
@@ -29,7 +29,7 @@ export function topTable(all: readonly DeploymentNumbers[], options: TableOption
     });
   const whole = columnsWidth([head, ...rows(Infinity)]);
   const longest = Math.max(0, ...all.flatMap((each) => [each.name.length, ...(options.routers ? each.routers.map(({ pod }) => pod.length + 3) : [])]));
-  const fitting = whole <= width ? Infinity : Math.max(narrowestName, longest - (whole - width));
+  const fitting = whole <= width || !terminal ? Infinity : Math.max(narrowestName, longest - (whole - width));
   return columns([head, ...rows(fitting)], paint);
 }
 

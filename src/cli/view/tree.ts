@@ -17,8 +17,8 @@ interface Line {
 
 const narrowestName = 24;
 
-/** A tree with its columns aligned. Where it is wider than the screen, its longest names lose their beginnings. */
-export function treeLines(top: readonly Branch[], head: readonly Cell[], { width, paint }: Screen, indent = '  '): readonly string[] {
+/** A tree with its columns aligned. Where it is wider than a terminal, its longest names lose their beginnings. */
+export function treeLines(top: readonly Branch[], head: readonly Cell[], { width, paint, terminal }: Screen, indent = '  '): readonly string[] {
   const lines = top.flatMap((branch) => linesOf(branch, '', ''));
   const rows = (longest: number): readonly (readonly Cell[])[] => [
     head,
@@ -29,7 +29,8 @@ export function treeLines(top: readonly Branch[], head: readonly Cell[], { width
   ];
   const wanted = columnsWidth(rows(Infinity).filter((row) => row.length > 1)) + indent.length;
   const longestName = Math.max(0, ...lines.filter(({ branch }) => branch.cells).map(({ lead, branch }) => (lead + branch.name.text).length));
-  const aligned = rows(wanted > width ? Math.max(narrowestName, longestName - (wanted - width)) : Infinity);
+  // what is no screen is searched and copied from
+  const aligned = rows(terminal && wanted > width ? Math.max(narrowestName, longestName - (wanted - width)) : Infinity);
   // headings of a branch may be wide and have no columns: they do not push those of the others aside
   const withColumns = columns(
     aligned.filter((row, index) => index === 0 || row.length > 1),

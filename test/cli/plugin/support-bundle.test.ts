@@ -102,7 +102,7 @@ describe('kubectl r2r support-bundle', function () {
       'kubectl.kubernetes.io/last-applied-configuration': JSON.stringify({ secret: plant('last-applied') }),
       'team.example/webhook': plant('annotation'),
     };
-    set(deployment, 'spec.llm.extraArgs', ['--log-level', 'debug', '--admin-api-key', plant('extra-args')]);
+    set(deployment, 'spec.llm.extraArgs', ['--log-level', 'debug', '--custom-api-token', plant('extra-args')]);
     set(deployment, 'spec.slm.podTemplate', {
       spec: { containers: [{ name: 'router', env: [{ name: 'COLLECTOR', value: plant('overlay-environment') }] }] },
     });

@@ -20,7 +20,7 @@ import { assertGoldenText } from './golden-text.ts';
 import { ago, crashingPod, imagePullPod, readyPod, revisions, rollingStatus, routerAnswer, runningRouterStatus, stepPod, unschedulablePod } from './fixtures.ts';
 
 const now = new Date('2026-03-01T12:00:00Z');
-const screen: Screen = { width: 80, paint: plain, terminal: false };
+const screen: Screen = { width: 80, paint: plain, terminal: true };
 
 const live = <T extends object>(object: T, namespace = 'models'): Live<Pod> => {
   const { metadata } = object as { metadata: { name: string } };

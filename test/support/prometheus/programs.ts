@@ -14,7 +14,7 @@ export interface PrometheusPrograms {
   readonly promql: string;
 }
 
-const inputs = ['go.mod', 'go.sum', 'promql/main.go'];
+const inputs = ['go.mod', 'go.sum', 'promql/main.go', 'operator-crds/go.mod'];
 const env = (): NodeJS.ProcessEnv => ({ ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=readonly -buildvcs=false', GOWORK: 'off' });
 
 const isThere = (path: string): Promise<boolean> =>
@@ -61,7 +61,7 @@ export async function prometheusOperatorCrds(progress: (line: string) => void): 
     if (await whole()) return;
     await needGo();
     progress('fetching the CRDs of prometheus-operator, once');
-    const answer = await run('go', ['mod', 'download', '-json', module], { cwd: import.meta.dirname, env: env(), timeoutMs: 10 * 60_000 });
+    const answer = await run('go', ['mod', 'download', '-json', module], { cwd: join(import.meta.dirname, 'operator-crds'), env: env(), timeoutMs: 10 * 60_000 });
     const { Dir } = JSON.parse(answer) as { readonly Dir: string };
     for (const [index, name] of names.entries()) {
       const scratch = `${files[index] ?? ''}.copying`;
@@ -74,13 +74,13 @@ export async function prometheusOperatorCrds(progress: (line: string) => void): 
 
 async function folderFor(name: string, module: string): Promise<string> {
   const texts = await Promise.all(inputs.map((file) => readFile(join(import.meta.dirname, file), 'utf8')));
-  const version = new RegExp(`${module} v(\\S+)`).exec(texts[0] ?? '')?.[1];
-  if (version === undefined) throw new Error(`test/support/prometheus/go.mod requires no ${module}`);
+  const version = new RegExp(`${module} v(\\S+)`).exec(texts.join('\n'))?.[1];
+  if (version === undefined) throw new Error(`no go.mod of test/support/prometheus requires no ${module}`);
   const hash = createHash('sha256').update(texts.join('\0')).digest('hex').slice(0, 8);
   return join(cacheFolder(), `${name}-${version}-${hash}`);
 }
 
 async function needGo(): Promise<void> {
   if ((await tryRun('go', ['version'])) === undefined)
-    throw new Error('Go 1.25 or newer must be in PATH to build promtool (once; https://go.dev/dl).');
+    throw new Error('Go 1.26 or newer must be in PATH to build promtool (once; https://go.dev/dl).');
 }

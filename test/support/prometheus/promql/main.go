@@ -37,7 +37,7 @@ func main() {
 }
 
 func read(text string) parsed {
-	expr, err := parser.ParseExpr(text)
+	expr, err := parser.NewParser(parser.Options{}).ParseExpr(text)
 	if err != nil {
 		return parsed{Error: err.Error()}
 	}
