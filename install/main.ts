@@ -16,6 +16,8 @@ new Installation(app, 'install', {
   trainerImage: R2R_TRAINER_IMAGE ?? `${registry}/trainer:${manifest.version}`,
 });
 // many a Prometheus takes only what has its label: release=kube-prometheus-stack
-const labels = Object.fromEntries((process.env.R2R_MONITORING_LABELS ?? '').split(',').flatMap((each) => (each === '' ? [] : [each.split('=', 2)])));
+const labels = Object.fromEntries(
+  (process.env.R2R_MONITORING_LABELS ?? '').split(',').flatMap((each) => (each === '' ? [] : [each.split('=', 2)])),
+);
 new Monitoring(app, 'monitoring', { labels: labels as Record<string, string> });
 app.synth();

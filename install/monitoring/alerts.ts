@@ -160,7 +160,8 @@ export const deploymentAlerts: readonly Alert[] = [
   {
     name: 'R2RLLMCallsFailing',
     expr:
-      `sum ${ofDeployment} (rate(r2r_llm_calls_total{outcome="failed"}[5m])) / ` + `sum ${ofDeployment} (rate(r2r_llm_calls_total[5m])) > 0.05`,
+      `sum ${ofDeployment} (rate(r2r_llm_calls_total{outcome="failed"}[5m])) / ` +
+      `sum ${ofDeployment} (rate(r2r_llm_calls_total[5m])) > 0.05`,
     for: '10m',
     severity: 'warning',
     summary: `{{ $value | humanizePercentage }} of the calls to the LLM of ${deployment} fail`,
@@ -200,8 +201,7 @@ export const routerAlerts: readonly Alert[] = [
   {
     name: 'R2RLabellingStuck',
     // it was there half an hour ago, is not done, and has not moved
-    expr:
-      '(r2r_pipeline_done < r2r_pipeline_total) and changes(r2r_pipeline_done[30m]) == 0 and ' + '(r2r_pipeline_done offset 30m >= 0)',
+    expr: '(r2r_pipeline_done < r2r_pipeline_total) and changes(r2r_pipeline_done[30m]) == 0 and ' + '(r2r_pipeline_done offset 30m >= 0)',
     for: '10m',
     severity: 'warning',
     summary: 'Step {{ $labels.step }} of R2RRouter {{ $labels.namespace }}/{{ $labels.r2r_router }} has not moved for 40 minutes',

@@ -48,7 +48,11 @@ interface Scraping {
   readonly relabelings: readonly JsonObject[];
 }
 
-function podMonitor(options: MonitoringOptions, component: ScrapedComponent, { namespaces, selector, port, relabelings }: Scraping): KubeObject {
+function podMonitor(
+  options: MonitoringOptions,
+  component: ScrapedComponent,
+  { namespaces, selector, port, relabelings }: Scraping,
+): KubeObject {
   const { namespace, labels, interval } = { ...monitoringDefaults, ...options };
   return {
     apiVersion: 'monitoring.coreos.com/v1',

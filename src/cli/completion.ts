@@ -32,7 +32,19 @@ export const completable: Readonly<Record<string, Completable>> = {
 };
 
 /** Flags whose value is the next word. */
-const valued = new Set(['-n', '--namespace', '--context', '--kubeconfig', '-o', '--output', '--interval', '--since', '--tail', '--operator-namespace', '--to']);
+const valued = new Set([
+  '-n',
+  '--namespace',
+  '--context',
+  '--kubeconfig',
+  '-o',
+  '--output',
+  '--interval',
+  '--since',
+  '--tail',
+  '--operator-namespace',
+  '--to',
+]);
 const outputs: Readonly<Record<string, readonly string[]>> = {
   status: ['json', 'yaml'],
   top: ['json'],
@@ -46,11 +58,17 @@ const directives = { nothing: ':4', files: ':0' } as const;
 const patienceMs = 3_000;
 
 /** @param words - behind `kubectl r2r`; the last is the one to be completed and may be empty */
-export async function completions(words: readonly string[], names: (kind: 'deployments' | 'routers', flags: ClusterFlags) => Promise<readonly string[]>) {
+export async function completions(
+  words: readonly string[],
+  names: (kind: 'deployments' | 'routers', flags: ClusterFlags) => Promise<readonly string[]>,
+) {
   const current = words.at(-1) ?? '';
   const before = words.slice(0, -1);
   const { command, path, positionals } = commandOf(before);
-  const offer = (candidates: readonly string[]): readonly string[] => [...candidates.filter((each) => each.startsWith(current)), directives.nothing];
+  const offer = (candidates: readonly string[]): readonly string[] => [
+    ...candidates.filter((each) => each.startsWith(current)),
+    directives.nothing,
+  ];
   const previous = before.at(-1) ?? '';
   if (previous === '-o' || previous === '--output') {
     const last = path.at(-1) ?? '';
@@ -81,7 +99,11 @@ export async function clusterNames(kind: 'deployments' | 'routers', flags: Clust
   }
 }
 
-function commandOf(words: readonly string[]): { readonly command: Completable; readonly path: readonly string[]; readonly positionals: readonly string[] } {
+function commandOf(words: readonly string[]): {
+  readonly command: Completable;
+  readonly path: readonly string[];
+  readonly positionals: readonly string[];
+} {
   let command: Completable = { commands: completable };
   const path: string[] = [];
   const positionals: string[] = [];

@@ -43,7 +43,9 @@ export class Caller {
     using deadline = new Deadline(labelOf(call), call.deadlineMs, call.signal);
     const started = performance.now();
     try {
-      return await this.#withRetries(call, deadline, 'call', ({ body }) => (call.maxBytes === undefined ? body.text() : shortText(body, call.maxBytes)));
+      return await this.#withRetries(call, deadline, 'call', ({ body }) =>
+        call.maxBytes === undefined ? body.text() : shortText(body, call.maxBytes),
+      );
     } finally {
       this.#metrics?.requestDuration.observe({ verb: call.verb, resource: call.resource }, (performance.now() - started) / 1000);
     }

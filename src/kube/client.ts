@@ -247,7 +247,10 @@ export class KubeClient implements AsyncDisposable {
     const { method = 'GET', path, body, contentType = 'application/json', maxBytes } = request;
     const send: Body | undefined = body === undefined ? undefined : [contentType, body];
     const idempotent = method !== 'POST' && method !== 'PATCH';
-    return this.#text({ verb: method.toLowerCase(), method, path, idempotent, ...(send && { send }), ...(maxBytes && { maxBytes }) }, request);
+    return this.#text(
+      { verb: method.toLowerCase(), method, path, idempotent, ...(send && { send }), ...(maxBytes && { maxBytes }) },
+      request,
+    );
   }
 
   /** Closes all connections; calls under way are rejected. */

@@ -80,7 +80,10 @@ export const alertCases: readonly AlertCase[] = [
   },
   {
     ...{ alert: 'R2RNotReady', about: 'seen by both replicas of the operator, told of once', at: '20m', fires: true },
-    series: { [condition('R2RDeployment', 'Ready', 'False', 'PodsNotReady', 'o1')]: '1x30', [condition('R2RDeployment', 'Ready', 'False', 'PodsNotReady', 'o2')]: '1x30' },
+    series: {
+      [condition('R2RDeployment', 'Ready', 'False', 'PodsNotReady', 'o1')]: '1x30',
+      [condition('R2RDeployment', 'Ready', 'False', 'PodsNotReady', 'o2')]: '1x30',
+    },
   },
   {
     ...{ alert: 'R2RNotReady', about: 'a router that is being made', at: '20m', fires: false },
@@ -94,29 +97,60 @@ export const alertCases: readonly AlertCase[] = [
     ...{ alert: 'R2RStalled', about: 'something else', at: '10m', fires: false },
     series: { [condition('R2RDeployment', 'Ready', 'False', 'PodsNotReady')]: '1x30' },
   },
-  { alert: 'R2RNoRouterReady', about: 'both wait', series: { [`r2r_ready{${one}}`]: '0x10', [`r2r_ready{${another}}`]: '0x10' }, at: '5m', fires: true },
-  { alert: 'R2RNoRouterReady', about: 'one of two', series: { [`r2r_ready{${one}}`]: '0x10', [`r2r_ready{${another}}`]: '1x10' }, at: '5m', fires: false },
+  {
+    alert: 'R2RNoRouterReady',
+    about: 'both wait',
+    series: { [`r2r_ready{${one}}`]: '0x10', [`r2r_ready{${another}}`]: '0x10' },
+    at: '5m',
+    fires: true,
+  },
+  {
+    alert: 'R2RNoRouterReady',
+    about: 'one of two',
+    series: { [`r2r_ready{${one}}`]: '0x10', [`r2r_ready{${another}}`]: '1x10' },
+    at: '5m',
+    fires: false,
+  },
   { alert: 'R2RRouterNotScraped', about: 'kept out', series: { [`up{r2r_component="router",${one}}`]: '0x20' }, at: '15m', fires: true },
   { alert: 'R2RRouterNotScraped', about: 'another’s', series: { 'up{job="node"}': '0x20' }, at: '15m', fires: false },
   {
     ...{ alert: 'R2RFallbackTokens', about: 'one in twenty', at: '15m', fires: true },
-    series: { [`r2r_tokens_total{${one},source="slm"}`]: '0+65x20', [`r2r_tokens_total{${one},source="llm"}`]: '0+30x20', [`r2r_tokens_total{${one},source="fallback"}`]: '0+5x20' },
+    series: {
+      [`r2r_tokens_total{${one},source="slm"}`]: '0+65x20',
+      [`r2r_tokens_total{${one},source="llm"}`]: '0+30x20',
+      [`r2r_tokens_total{${one},source="fallback"}`]: '0+5x20',
+    },
   },
   {
     ...{ alert: 'R2RFallbackTokens', about: 'long ago', at: '30m', fires: false },
-    series: { [`r2r_tokens_total{${one},source="slm"}`]: '0+65x40', [`r2r_tokens_total{${one},source="llm"}`]: '0+30x40', [`r2r_tokens_total{${one},source="fallback"}`]: '500x40' },
+    series: {
+      [`r2r_tokens_total{${one},source="slm"}`]: '0+65x40',
+      [`r2r_tokens_total{${one},source="llm"}`]: '0+30x40',
+      [`r2r_tokens_total{${one},source="fallback"}`]: '500x40',
+    },
   },
   {
     ...{ alert: 'R2RRoutingRatioUnusual', about: '10 % for a day, then 40 %', at: '1570m', fires: true },
-    series: { [`r2r_tokens_total{${one},source="slm"}`]: shifted.slm, [`r2r_tokens_total{${one},source="llm"}`]: shifted.llm, [`r2r_threshold{${one}}`]: '0.5x1680' },
+    series: {
+      [`r2r_tokens_total{${one},source="slm"}`]: shifted.slm,
+      [`r2r_tokens_total{${one},source="llm"}`]: shifted.llm,
+      [`r2r_threshold{${one}}`]: '0.5x1680',
+    },
   },
   {
     ...{ alert: 'R2RRoutingRatioUnusual', about: 'the threshold was changed', at: '1570m', fires: false },
-    series: { [`r2r_tokens_total{${one},source="slm"}`]: shifted.slm, [`r2r_tokens_total{${one},source="llm"}`]: shifted.llm, [`r2r_threshold{${one}}`]: '0.5x1500 0.3x180' },
+    series: {
+      [`r2r_tokens_total{${one},source="slm"}`]: shifted.slm,
+      [`r2r_tokens_total{${one},source="llm"}`]: shifted.llm,
+      [`r2r_threshold{${one}}`]: '0.5x1500 0.3x180',
+    },
   },
   {
     ...{ alert: 'R2RRoutingRatioUnusual', about: 'an hour old', at: '80m', fires: false },
-    series: { [`r2r_tokens_total{${one},source="slm"}`]: '0+90x40 3660+60x60', [`r2r_tokens_total{${one},source="llm"}`]: '0+10x40 440+40x60' },
+    series: {
+      [`r2r_tokens_total{${one},source="slm"}`]: '0+90x40 3660+60x60',
+      [`r2r_tokens_total{${one},source="llm"}`]: '0+10x40 440+40x60',
+    },
   },
   {
     ...{ alert: 'R2RInsufficientCapacity', about: 'no GPU', at: '15m', fires: true },
@@ -126,8 +160,20 @@ export const alertCases: readonly AlertCase[] = [
     ...{ alert: 'R2RInsufficientCapacity', about: 'pods that start', at: '15m', fires: false },
     series: { [condition('R2RDeployment', 'LLMReady', 'False', 'PodsNotReady')]: '1x30' },
   },
-  { alert: 'R2RRouterAlarm', about: 'slower than the LLM', series: { [`r2r_alarm{${one},reason="SlowerThanLLM"}`]: '1x20' }, at: '15m', fires: true },
-  { alert: 'R2RRouterAlarm', about: 'over by then', series: { [`r2r_alarm{${one},reason="SlowerThanLLM"}`]: '1x5 _x20' }, at: '15m', fires: false },
+  {
+    alert: 'R2RRouterAlarm',
+    about: 'slower than the LLM',
+    series: { [`r2r_alarm{${one},reason="SlowerThanLLM"}`]: '1x20' },
+    at: '15m',
+    fires: true,
+  },
+  {
+    alert: 'R2RRouterAlarm',
+    about: 'over by then',
+    series: { [`r2r_alarm{${one},reason="SlowerThanLLM"}`]: '1x5 _x20' },
+    at: '15m',
+    fires: false,
+  },
   {
     ...{ alert: 'R2RRequestsFailing', about: 'one in eleven', at: '12m', fires: true },
     series: { [`r2r_requests_total{${one},code="200"}`]: '0+10x20', [`r2r_requests_total{${one},code="503"}`]: '0+1x20' },
@@ -138,11 +184,17 @@ export const alertCases: readonly AlertCase[] = [
   },
   {
     ...{ alert: 'R2RLLMCallsFailing', about: 'one in ten', at: '17m', fires: true },
-    series: { [`r2r_llm_calls_total{${one},kind="token",outcome="ok"}`]: '0+9x20', [`r2r_llm_calls_total{${one},kind="token",outcome="failed"}`]: '0+1x20' },
+    series: {
+      [`r2r_llm_calls_total{${one},kind="token",outcome="ok"}`]: '0+9x20',
+      [`r2r_llm_calls_total{${one},kind="token",outcome="failed"}`]: '0+1x20',
+    },
   },
   {
     ...{ alert: 'R2RLLMCallsFailing', about: 'asked ahead and not needed', at: '17m', fires: false },
-    series: { [`r2r_llm_calls_total{${one},kind="token",outcome="ok"}`]: '0+9x20', [`r2r_llm_calls_total{${one},kind="token",outcome="cancelled"}`]: '0+9x20' },
+    series: {
+      [`r2r_llm_calls_total{${one},kind="token",outcome="ok"}`]: '0+9x20',
+      [`r2r_llm_calls_total{${one},kind="token",outcome="cancelled"}`]: '0+9x20',
+    },
   },
   {
     ...{ alert: 'R2RLLMReplicaUnavailable', about: 'it does not answer', at: '15m', fires: true },
@@ -158,10 +210,19 @@ export const alertCases: readonly AlertCase[] = [
   },
   {
     ...{ alert: 'R2RLLMSaturated', about: 'another one is free', at: '15m', fires: false },
-    series: { [`r2r_llm_endpoint_queued_requests${endpoint}`]: '9x20', [`r2r_llm_endpoint_queued_requests${endpoint.replace('0.1', '0.2')}`]: '0x20' },
+    series: {
+      [`r2r_llm_endpoint_queued_requests${endpoint}`]: '9x20',
+      [`r2r_llm_endpoint_queued_requests${endpoint.replace('0.1', '0.2')}`]: '0x20',
+    },
   },
   { alert: 'R2RConfigurationRefused', about: 'once', series: { [`r2r_config_errors_total{${one}}`]: '0x5 1x20' }, at: '10m', fires: true },
-  { alert: 'R2RConfigurationRefused', about: 'long ago', series: { [`r2r_config_errors_total{${one}}`]: '0x5 1x60' }, at: '40m', fires: false },
+  {
+    alert: 'R2RConfigurationRefused',
+    about: 'long ago',
+    series: { [`r2r_config_errors_total{${one}}`]: '0x5 1x60' },
+    at: '40m',
+    fires: false,
+  },
   {
     ...{ alert: 'R2RLabellingStuck', about: 'it has stopped', at: '80m', fires: true },
     series: { [`r2r_pipeline_done${step}`]: '0+10x30 300x60', [`r2r_pipeline_total${step}`]: '1000x90' },

@@ -16,7 +16,9 @@ import { example, render, workload } from '../manifests/rendering.ts';
 
 interface Template {
   readonly metadata: { readonly labels: Readonly<Record<string, string>> };
-  readonly spec: { readonly containers: readonly { readonly ports?: readonly { readonly name: string; readonly containerPort: number }[] }[] };
+  readonly spec: {
+    readonly containers: readonly { readonly ports?: readonly { readonly name: string; readonly containerPort: number }[] }[];
+  };
 }
 
 interface PodMonitor {
@@ -27,7 +29,10 @@ interface PodMonitor {
       readonly matchLabels: Readonly<Record<string, string>>;
       readonly matchExpressions?: readonly { readonly key: string; readonly values: readonly string[] }[];
     };
-    readonly podMetricsEndpoints: readonly { readonly port: string; readonly relabelings: readonly { readonly sourceLabels?: readonly string[] }[] }[];
+    readonly podMetricsEndpoints: readonly {
+      readonly port: string;
+      readonly relabelings: readonly { readonly sourceLabels?: readonly string[] }[];
+    }[];
   };
 }
 
@@ -43,9 +48,14 @@ function selects({ spec }: PodMonitor, { metadata }: Template): boolean {
 }
 
 describe('PodMonitors', () => {
-  const operator = (new Installation(new App(), 'install', { operatorImage: 'o', routerImage: 'r', trainerImage: 't', version: '1' }).toJson() as KubeObject[]).find(
-    ({ kind }) => kind === 'Deployment',
-  ) as unknown as { readonly spec: { readonly template: Template } };
+  const operator = (
+    new Installation(new App(), 'install', {
+      operatorImage: 'o',
+      routerImage: 'r',
+      trainerImage: 't',
+      version: '1',
+    }).toJson() as KubeObject[]
+  ).find(({ kind }) => kind === 'Deployment') as unknown as { readonly spec: { readonly template: Template } };
   const children = render(example('r2rdeployment.yaml'));
   const pods: Readonly<Record<string, Template>> = {
     operator: operator.spec.template,
@@ -58,7 +68,9 @@ describe('PodMonitors', () => {
   it('select the pods that there are, each its own, and neither model servers nor the trainer', () => {
     for (const component of ['operator', 'router', 'pipeline'])
       assert.deepEqual(
-        Object.entries(pods).filter(([, pod]) => selects(monitor(component), pod)).map(([name]) => name),
+        Object.entries(pods)
+          .filter(([, pod]) => selects(monitor(component), pod))
+          .map(([name]) => name),
         [component],
       );
   });
@@ -67,7 +79,10 @@ describe('PodMonitors', () => {
     for (const component of ['operator', 'router', 'pipeline'] as const) {
       const [scraped] = monitor(component).spec.podMetricsEndpoints;
       const pod = pods[component];
-      assert.ok(pod?.spec.containers.some(({ ports = [] }) => ports.some(({ name }) => name === scraped?.port)), component);
+      assert.ok(
+        pod?.spec.containers.some(({ ports = [] }) => ports.some(({ name }) => name === scraped?.port)),
+        component,
+      );
       const labels = Object.keys(pod.metadata.labels).map((label) => `__meta_kubernetes_pod_label_${label.replaceAll(/\W/g, '_')}`);
       for (const { sourceLabels = [] } of scraped?.relabelings ?? [])
         for (const label of sourceLabels) assert.ok(labels.includes(label), `${component}: ${label} is none of ${labels.join(', ')}`);
@@ -108,7 +123,10 @@ describe('monitoring, on a real API server with the CRDs of prometheus-operator'
       console.log(`    ${line}`);
     });
     for (const file of files) {
-      const definition = parseAllDocuments(readFileSync(file, 'utf8'))[0]?.toJSON() as { metadata: { name: string }; spec: { names: { plural: string } } };
+      const definition = parseAllDocuments(readFileSync(file, 'utf8'))[0]?.toJSON() as {
+        metadata: { name: string };
+        spec: { names: { plural: string } };
+      };
       const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${definition.metadata.name}?fieldManager=test&force=true`;
       const { status, body } = await server.send('PATCH', path, definition, 'application/apply-patch+yaml');
       assert.ok(status <= 201, body.message);

@@ -77,7 +77,9 @@ describe('rules and dashboards', function () {
     const text = expressions()
       .map(({ expr }) => expr)
       .join('\n');
-    const unused = [...pages.router.keys()].filter((name) => /^r2r_/.test(name) && !/_(sum|count)$/.test(name) && !new RegExp(`\\b${name}\\b`).test(text));
+    const unused = [...pages.router.keys()].filter(
+      (name) => /^r2r_/.test(name) && !/_(sum|count)$/.test(name) && !new RegExp(`\\b${name}\\b`).test(text),
+    );
     assert.deepEqual(unused, []);
   });
 
@@ -122,7 +124,14 @@ describe('rules and dashboards', function () {
             eval_time: '15m',
             exp_alerts: [
               {
-                exp_labels: { severity: 'warning', kind: 'R2RDeployment', resource_namespace: 'models', resource: 'chat', type: 'LLMReady', reason: 'InsufficientCapacity' },
+                exp_labels: {
+                  severity: 'warning',
+                  kind: 'R2RDeployment',
+                  resource_namespace: 'models',
+                  resource: 'chat',
+                  type: 'LLMReady',
+                  reason: 'InsufficientCapacity',
+                },
                 exp_annotations: {
                   summary: 'Pods of R2RDeployment models/chat wait for room: LLMReady',
                   description: 'The scheduler finds no node for them, mostly for want of GPUs.',
@@ -167,7 +176,9 @@ function dashboardExpressions(name: string, dashboard: object): readonly Express
     ...panels.flatMap(({ title, targets = [] }) => targets.map(({ expr }) => ({ where: `${name}: ${title}`, expr: filled(expr) }))),
     ...templating.list.flatMap(({ name: variable, definition }) => {
       const [, selector, label] = /^label_values\((.*), (\w+)\)$/.exec(definition ?? '') ?? [];
-      return selector === undefined ? [] : [{ where: `${name}: variable ${variable}`, expr: `count by (${label ?? ''}) (${filled(selector)})` }];
+      return selector === undefined
+        ? []
+        : [{ where: `${name}: variable ${variable}`, expr: `count by (${label ?? ''}) (${filled(selector)})` }];
     }),
   ];
 }

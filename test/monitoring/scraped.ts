@@ -70,7 +70,11 @@ async function routerSeries(): Promise<Series> {
   const stage = await readyStage({ lines: [...say('a'), { id: 98, unsure: true, llm: 99 }, ...say('c')], router: { metrics } });
   try {
     const body = JSON.stringify({ model: 'pair', messages: [{ role: 'user', content: 'say' }], max_tokens: 8 });
-    const answer = await request(`${stage.router.url}/v1/chat/completions`, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
+    const answer = await request(`${stage.router.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+    });
     await answer.body.text();
     return seriesOf(await text(`${stage.router.adminUrl}/metrics`), metrics.registry);
   } finally {
@@ -80,8 +84,27 @@ async function routerSeries(): Promise<Series> {
 
 async function pipelineSeries(): Promise<Series> {
   const report = {
-    ...{ step: 'respond', hash: '1', shard: { index: 0, count: 1 }, unit: 'questions', done: 3, total: 9, resumed: 1, perSecond: 1, etaSeconds: 6 },
-    ...{ tokens: 100, tokensPerSecond: 10, callsInFlight: 2, engineUtilisation: 0.5, partsDone: 1, partsTotal: 3, counts: {}, startedSecondsAgo: 1 },
+    ...{
+      step: 'respond',
+      hash: '1',
+      shard: { index: 0, count: 1 },
+      unit: 'questions',
+      done: 3,
+      total: 9,
+      resumed: 1,
+      perSecond: 1,
+      etaSeconds: 6,
+    },
+    ...{
+      tokens: 100,
+      tokensPerSecond: 10,
+      callsInFlight: 2,
+      engineUtilisation: 0.5,
+      partsDone: 1,
+      partsTotal: 3,
+      counts: {},
+      startedSecondsAgo: 1,
+    },
   };
   const server = await startStatusServer(0, () => report);
   try {
@@ -108,7 +131,10 @@ function seriesOf(page: string, registry: Registry): Series {
     else for (const suffix of ['bucket', 'sum', 'count']) add(`${name}_${suffix}`, suffix === 'bucket' ? [...labels, 'le'] : labels);
   }
   for (const [, name = '', inner = ''] of page.matchAll(/^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? \S+$/gm))
-    add(name, [...inner.matchAll(/([a-zA-Z_]\w*)="/g)].map(([, label = '']) => label));
+    add(
+      name,
+      [...inner.matchAll(/([a-zA-Z_]\w*)="/g)].map(([, label = '']) => label),
+    );
   return series;
 }
 

@@ -20,8 +20,17 @@ export function operatorDashboard(): JsonObject {
             kind: 'stat',
             queries: [{ expr: `max by (ready) (r2r_operator_deployments{${own}})`, legend: '{{ready}}' }],
           },
-          { title: 'R2RRouters by phase', kind: 'stat', queries: [{ expr: `max by (phase) (r2r_operator_routers{${own}})`, legend: '{{phase}}' }] },
-          { title: 'Leader', kind: 'stat', about: 'One replica leads.', queries: [{ expr: `leader_election_master_status{${own}}`, legend: '{{pod}}' }] },
+          {
+            title: 'R2RRouters by phase',
+            kind: 'stat',
+            queries: [{ expr: `max by (phase) (r2r_operator_routers{${own}})`, legend: '{{phase}}' }],
+          },
+          {
+            title: 'Leader',
+            kind: 'stat',
+            about: 'One replica leads.',
+            queries: [{ expr: `leader_election_master_status{${own}}`, legend: '{{pod}}' }],
+          },
         ],
       },
       {
@@ -31,7 +40,10 @@ export function operatorDashboard(): JsonObject {
             title: 'Conditions',
             kind: 'table',
             queries: [
-              { expr: `max by (kind, resource_namespace, resource, type, status, reason) (r2r_operator_condition_problem{${own}})`, legend: '' },
+              {
+                expr: `max by (kind, resource_namespace, resource, type, status, reason) (r2r_operator_condition_problem{${own}})`,
+                legend: '',
+              },
             ],
           },
         ],
@@ -43,7 +55,10 @@ export function operatorDashboard(): JsonObject {
             title: 'Reconciles a second',
             unit: 'ops',
             queries: [
-              { expr: `sum by (controller, result) (rate(controller_runtime_reconcile_total{${own}}[${rate}]))`, legend: '{{controller}} {{result}}' },
+              {
+                expr: `sum by (controller, result) (rate(controller_runtime_reconcile_total{${own}}[${rate}]))`,
+                legend: '{{controller}} {{result}}',
+              },
             ],
           },
           {
@@ -84,7 +99,10 @@ export function operatorDashboard(): JsonObject {
             title: 'Calls that fail, a second',
             unit: 'reqps',
             queries: [
-              { expr: `sum by (verb, resource, code) (rate(kube_client_requests_total{${own},code!~"2.."}[${rate}]))`, legend: '{{verb}} {{resource}} {{code}}' },
+              {
+                expr: `sum by (verb, resource, code) (rate(kube_client_requests_total{${own},code!~"2.."}[${rate}]))`,
+                legend: '{{verb}} {{resource}} {{code}}',
+              },
             ],
           },
           { title: 'Time of a call', unit: 's', queries: quantiles('kube_client_request_duration_seconds', own, ['verb']) },
@@ -97,7 +115,9 @@ export function operatorDashboard(): JsonObject {
           {
             title: 'Watches that ended, a second',
             unit: 'ops',
-            queries: [{ expr: `sum by (resource, end) (rate(kube_informer_watches_total{${own}}[${rate}]))`, legend: '{{resource}} {{end}}' }],
+            queries: [
+              { expr: `sum by (resource, end) (rate(kube_informer_watches_total{${own}}[${rate}]))`, legend: '{{resource}} {{end}}' },
+            ],
           },
           {
             title: 'Differences found by resyncs',
@@ -117,7 +137,11 @@ export function operatorDashboard(): JsonObject {
             title: 'Probes of new revisions',
             queries: [{ expr: `sum by (result) (increase(r2r_operator_probes_total{${own}}[1h]))`, legend: '{{result}} in an hour' }],
           },
-          { title: 'Events', unit: 'ops', queries: [{ expr: `sum by (outcome) (rate(kube_events_total{${own}}[${rate}]))`, legend: '{{outcome}}' }] },
+          {
+            title: 'Events',
+            unit: 'ops',
+            queries: [{ expr: `sum by (outcome) (rate(kube_events_total{${own}}[${rate}]))`, legend: '{{outcome}}' }],
+          },
         ],
       },
       { title: 'Process', panels: processPanels(own) },
@@ -129,7 +153,11 @@ export function operatorDashboard(): JsonObject {
 export function processPanels(matchers: string) {
   return [
     { title: 'Memory', unit: 'bytes', queries: [{ expr: `process_resident_memory_bytes{${matchers}}`, legend: '{{pod}}' }] },
-    { title: 'CPU', about: 'Cores in use.', queries: [{ expr: `rate(process_cpu_seconds_total{${matchers}}[${rate}])`, legend: '{{pod}}' }] },
+    {
+      title: 'CPU',
+      about: 'Cores in use.',
+      queries: [{ expr: `rate(process_cpu_seconds_total{${matchers}}[${rate}])`, legend: '{{pod}}' }],
+    },
     { title: 'Event loop delay, p99', unit: 's', queries: [{ expr: `nodejs_eventloop_lag_p99_seconds{${matchers}}`, legend: '{{pod}}' }] },
   ] as const;
 }

@@ -50,7 +50,14 @@ export function dashboard({ uid, title, about, variables, rows }: DashboardOptio
   const panels: JsonObject[] = [];
   let y = 0;
   for (const row of rows) {
-    panels.push({ id: panels.length + 1, type: 'row', title: row.title, collapsed: false, gridPos: { x: 0, y, w: columns, h: 1 }, panels: [] });
+    panels.push({
+      id: panels.length + 1,
+      type: 'row',
+      title: row.title,
+      collapsed: false,
+      gridPos: { x: 0, y, w: columns, h: 1 },
+      panels: [],
+    });
     y += 1;
     const perLine = Math.min(row.panels.length, 3);
     const width = columns / perLine;
@@ -96,7 +103,11 @@ export function dashboard({ uid, title, about, variables, rows }: DashboardOptio
   };
 }
 
-function panelJson({ title, about, kind = 'timeseries', unit = 'short', queries, stacked = false }: Panel, id: number, gridPos: JsonObject): JsonObject {
+function panelJson(
+  { title, about, kind = 'timeseries', unit = 'short', queries, stacked = false }: Panel,
+  id: number,
+  gridPos: JsonObject,
+): JsonObject {
   const custom = { lineWidth: 1, fillOpacity: stacked ? 40 : 8, showPoints: 'never', stacking: { mode: stacked ? 'normal' : 'none' } };
   const options: Readonly<Record<NonNullable<Panel['kind']>, JsonObject>> = {
     timeseries: { legend: { displayMode: 'list', placement: 'bottom' }, tooltip: { mode: 'multi', sort: 'desc' } },

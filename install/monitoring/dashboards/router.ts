@@ -14,7 +14,12 @@ export function routerDashboard(): JsonObject {
     about: 'Routers one by one: the token loop, the router network, and the steps of R2RRouters.',
     variables: [
       ...deploymentVariables,
-      { name: 'pod', label: 'Pod', query: 'label_values(r2r_ready{namespace="$namespace",r2r_deployment="$deployment"}, pod)', multi: true },
+      {
+        name: 'pod',
+        label: 'Pod',
+        query: 'label_values(r2r_ready{namespace="$namespace",r2r_deployment="$deployment"}, pod)',
+        multi: true,
+      },
     ],
     rows: [
       {
@@ -35,14 +40,21 @@ export function routerDashboard(): JsonObject {
               },
             ],
           },
-          { title: 'Blocks a second', unit: 'ops', queries: [{ expr: `sum by (pod) (rate(r2r_blocks_total{${some}}[${rate}]))`, legend: '{{pod}}' }] },
+          {
+            title: 'Blocks a second',
+            unit: 'ops',
+            queries: [{ expr: `sum by (pod) (rate(r2r_blocks_total{${some}}[${rate}]))`, legend: '{{pod}}' }],
+          },
           { title: 'Time of a step', unit: 's', queries: quantiles('r2r_step_duration_seconds', some, ['kind']) },
           {
             title: 'Divergent tokens a second',
             about: 'ahead: asked before an earlier answer was there; used: the answer was taken.',
             unit: 'ops',
             queries: [
-              { expr: `sum by (ahead, used) (rate(r2r_llm_consultations_total{${some}}[${rate}]))`, legend: 'ahead {{ahead}}, used {{used}}' },
+              {
+                expr: `sum by (ahead, used) (rate(r2r_llm_consultations_total{${some}}[${rate}]))`,
+                legend: 'ahead {{ahead}}, used {{used}}',
+              },
             ],
           },
           { title: 'Being answered', queries: [{ expr: `r2r_requests_in_flight{${some}}`, legend: '{{pod}}' }] },
@@ -120,7 +132,10 @@ export function routerDashboard(): JsonObject {
             title: 'Model servers in use',
             unit: 'percentunit',
             queries: [
-              { expr: 'avg by (r2r_router, step) (r2r_pipeline_engine_utilisation{namespace="$namespace"})', legend: '{{r2r_router}} {{step}}' },
+              {
+                expr: 'avg by (r2r_router, step) (r2r_pipeline_engine_utilisation{namespace="$namespace"})',
+                legend: '{{r2r_router}} {{step}}',
+              },
             ],
           },
         ],

@@ -50,7 +50,8 @@ export function eventsCommand(argv: readonly string[]): Promise<void> {
       if (values.watch) return watch(scope, target, wide);
       const { events, notes } = await readEvents(scope, target);
       const screen = screenOf(process.stdout, process.env);
-      const lines = events.length > 0 ? eventLines(events, new Date(), screen, wide) : ['there are no events: the API server keeps them for an hour'];
+      const lines =
+        events.length > 0 ? eventLines(events, new Date(), screen, wide) : ['there are no events: the API server keeps them for an hour'];
       return { text: [...lines, ...noteLines(notes, screen)], json: { events, notes } };
     });
   });
@@ -69,7 +70,9 @@ interface Read {
 /** @throws PluginError, RouterCommandError when the resource is not there; errors of the client */
 export async function readEvents(scope: Scope, target: Target): Promise<Read> {
   const { client, namespace = '', signal } = scope;
-  const resource = await (target.kind === 'router' ? findRouter({ client, namespace }, target.name, signal) : findDeployment(scope, target.name));
+  const resource = await (target.kind === 'router'
+    ? findRouter({ client, namespace }, target.name, signal)
+    : findDeployment(scope, target.name));
   const gaps = new Gaps(signal);
   const [belongs, list] = await Promise.all([
     relatives(scope, target, resource.metadata.uid, gaps),

@@ -46,6 +46,7 @@ async function children({ client, namespace, signal }: Scope, { kind: of, name }
     (await gaps.tryRead(`${type.kind}s`, client.list(type, { namespace, labelSelector, signal })))?.items ?? [];
   const all = (await Promise.all(childTypes.map(read))).flat();
   const isJob = ({ kind: is, metadata }: Live): boolean =>
-    metadata.labels?.[labelKeys.component] === routerJobComponent || (is === persistentVolumeClaims.kind && metadata.name === workspaceClaimName(name));
+    metadata.labels?.[labelKeys.component] === routerJobComponent ||
+    (is === persistentVolumeClaims.kind && metadata.name === workspaceClaimName(name));
   return all.filter((object) => isJob(object) === (of === 'router'));
 }

@@ -5,7 +5,8 @@ import type { EventView } from './event-view.ts';
 /** Events with their messages below them, broken to the screen's width; `wide`: one line each. */
 export function eventLines(events: readonly EventView[], now: Date, { width, paint, terminal }: Screen, wide: boolean): readonly string[] {
   const head = wide ? headings('LAST', 'TYPE', 'REASON', 'OBJECT', 'MESSAGE') : headings('LAST', 'TYPE', 'REASON', 'OBJECT');
-  const objectWidth = (event: EventView): number => Math.max(20, width - lastText(event, now).length - event.type.length - event.reason.length - 6);
+  const objectWidth = (event: EventView): number =>
+    Math.max(20, width - lastText(event, now).length - event.type.length - event.reason.length - 6);
   const rows = events.map((event) => [
     cell(lastText(event, now)),
     cell(event.type, event.type === 'Warning' ? 'bad' : undefined),

@@ -18,7 +18,12 @@ export function deploymentText(view: DeploymentView, now: Date, screen: Screen):
     ...titleLines(`R2RDeployment ${name} in namespace ${namespace}, ${ageOf(createdAt, now)} old`, screen),
     ...factLines(
       [
-        ['ready', ready ? cell(`${ready.status}, ${ready.reason}: ${ready.message}`, conditionTone(ready)) : 'the operator has not looked at it yet'],
+        [
+          'ready',
+          ready
+            ? cell(`${ready.status}, ${ready.reason}: ${ready.message}`, conditionTone(ready))
+            : 'the operator has not looked at it yet',
+        ],
         ['spec', view.observed || !ready ? undefined : cell('the operator has not seen the latest change yet', 'busy')],
         ['endpoint', view.endpoint],
         ['revision', revisionText(view)],
@@ -80,7 +85,8 @@ function podBranch(now: Date): (pod: PodWithRouter) => Branch {
   return (pod) => {
     const answer = pod.router;
     const network = answer?.bundle?.digest === undefined ? '' : `, bundle ${shortDigest(answer.bundle.digest)}`;
-    const router = answer && `router: ${answer.strategy}${thresholdText(answer.threshold)}${network}, ${countText(answer.inFlight)} in flight`;
+    const router =
+      answer && `router: ${answer.strategy}${thresholdText(answer.threshold)}${network}, ${countText(answer.inFlight)} in flight`;
     const waiting = answer && answer.waitingFor.length > 0 ? `waits for ${answer.waitingFor.join(', ')}` : undefined;
     const refused = answer?.bundle?.state === 'Refused' ? `bundle refused: ${answer.bundle.message ?? ''}` : undefined;
     const alarms = (answer?.alarms ?? []).map(({ reason, message }) => `${reason}: ${message}`);

@@ -21,13 +21,20 @@ const stepTones: Readonly<Record<StepView['state'], Tone>> = {
 export function routerText(view: RouterView, now: Date, screen: Screen): readonly string[] {
   const { namespace, name, createdAt, phase, conditions, deployments } = view;
   const ready = conditions.find(({ type }) => type === 'Ready');
-  const pods = view.steps.flatMap((step) => step.pods.map((pod) => ({ name: cell(pod.name), cells: podCells(pod, now), notes: [pod.message ?? ''] })));
+  const pods = view.steps.flatMap((step) =>
+    step.pods.map((pod) => ({ name: cell(pod.name), cells: podCells(pod, now), notes: [pod.message ?? ''] })),
+  );
   const podHeadings = headings('POD', 'READY', 'STATUS', 'RESTARTS', 'AGE', 'NODE');
   return [
     ...titleLines(`R2RRouter ${name} in namespace ${namespace}, ${ageOf(createdAt, now)} old, ${phase}`, screen),
     ...factLines(
       [
-        ['ready', ready ? cell(`${ready.status}, ${ready.reason}: ${ready.message}`, conditionTone(ready)) : 'the operator has not looked at it yet'],
+        [
+          'ready',
+          ready
+            ? cell(`${ready.status}, ${ready.reason}: ${ready.message}`, conditionTone(ready))
+            : 'the operator has not looked at it yet',
+        ],
         ['spec', view.observed || !ready ? undefined : cell('the operator has not seen the latest change yet', 'busy')],
         ['labels', labelsText(view)],
         ['offered', view.bundle && `bundle ${shortDigest(view.bundle.digest)}: ${qualityText(view.bundle)}`],
@@ -48,7 +55,13 @@ function labelsText({ labels }: RouterView): string | undefined {
   return `${countText(rows)} tokens of ${countText(questions)} questions: ${countText(identical)} identical, ${countText(neutral)} neutral, ${countText(divergent)} divergent`;
 }
 
-function qualityText({ recall, positiveRate }: { readonly recall?: number | undefined; readonly positiveRate?: number | undefined }): string {
+function qualityText({
+  recall,
+  positiveRate,
+}: {
+  readonly recall?: number | undefined;
+  readonly positiveRate?: number | undefined;
+}): string {
   return `recall ${percentText(recall)}, ${percentText(positiveRate)} of the tokens to the LLM`;
 }
 

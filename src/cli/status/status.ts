@@ -51,7 +51,12 @@ export function statusCommand(argv: readonly string[]): Promise<void> {
     const { report, where } = await withCluster(values, async ({ client, namespace }) => {
       const scope = { client, namespace: values['all-namespaces'] ? undefined : namespace, signal };
       const { deployments, routers } = await readFamilies(scope, target, gaps);
-      const answers = await askRouters(client, deployments.flatMap(({ pods }) => pods), gaps, signal);
+      const answers = await askRouters(
+        client,
+        deployments.flatMap(({ pods }) => pods),
+        gaps,
+        signal,
+      );
       const report: StatusReport = {
         deployments: deployments.map((family) => deploymentView(family, answers, now)),
         routers: routers.map((family) => routerView(family, now)),
@@ -70,7 +75,8 @@ export function statusText(report: StatusReport, where: string | undefined, now:
     ...report.deployments.map((view) => deploymentText(view, now, screen)),
     ...report.routers.map((view) => routerText(view, now, screen)),
   ];
-  if (sections.length === 0) sections.push([`there are no R2RDeployments or R2RRouters${where === undefined ? '' : ` in namespace ${where}`}`]);
+  if (sections.length === 0)
+    sections.push([`there are no R2RDeployments or R2RRouters${where === undefined ? '' : ` in namespace ${where}`}`]);
   if (report.notes.length > 0) sections.push(noteLines(report.notes, screen));
   return sections.flatMap((lines, index) => (index === 0 ? lines : ['', ...lines]));
 }

@@ -16,7 +16,10 @@ const operatorLease = 'r2r-operator';
 /** Versions of everything, and nodes in short. */
 export async function collectCluster({ client, signal }: Scope, collector: Collector): Promise<void> {
   const version = await collector.tryRead('version of the API server', client.raw({ path: '/version', signal }));
-  await collector.page('versions.json', JSON.stringify({ plugin: packageVersion(), node: process.version, server: version ? (JSON.parse(version) as unknown) : null }));
+  await collector.page(
+    'versions.json',
+    JSON.stringify({ plugin: packageVersion(), node: process.version, server: version ? (JSON.parse(version) as unknown) : null }),
+  );
   const definitions = await Promise.all(
     [plural, routerPlural].map((each) =>
       collector.tryRead(`definition of ${each}`, client.get(customResourceDefinitions, { name: `${each}.${group}` }, { signal })),
@@ -25,14 +28,25 @@ export async function collectCluster({ client, signal }: Scope, collector: Colle
   // their schemas are in the repository
   await collector.objects(
     'definitions.yaml',
-    definitions.flatMap((each) => (each ? [{ metadata: each.metadata, versions: each.spec.versions.map(({ name, storage, served }) => ({ name, storage, served })), status: each.status }] : [])),
+    definitions.flatMap((each) =>
+      each
+        ? [
+            {
+              metadata: each.metadata,
+              versions: each.spec.versions.map(({ name, storage, served }) => ({ name, storage, served })),
+              status: each.status,
+            },
+          ]
+        : [],
+    ),
   );
   const list = await collector.tryRead('nodes', client.list(nodes, { signal }));
   await collector.objects('nodes.yaml', list?.items.map(nodeSummary) ?? []);
 }
 
 function nodeSummary({ metadata, spec, status }: Live<Node>): object {
-  const shown = /^(kubernetes\.io\/(arch|os|hostname)|node\.kubernetes\.io\/instance-type|topology\.kubernetes\.io\/.*|nvidia\.com\/(gpu|cuda|mig).*)$/;
+  const shown =
+    /^(kubernetes\.io\/(arch|os|hostname)|node\.kubernetes\.io\/instance-type|topology\.kubernetes\.io\/.*|nvidia\.com\/(gpu|cuda|mig).*)$/;
   return {
     name: metadata.name,
     createdAt: metadata.creationTimestamp,
@@ -53,12 +67,23 @@ function nodeSummary({ metadata, spec, status }: Live<Node>): object {
 }
 
 /** The operator's objects, logs and metrics. @param namespace - that it runs in */
-export async function collectOperator({ client, signal }: Scope, collector: Collector, namespace: string, bounds: LogBounds): Promise<void> {
+export async function collectOperator(
+  { client, signal }: Scope,
+  collector: Collector,
+  namespace: string,
+  bounds: LogBounds,
+): Promise<void> {
   const labelSelector = toSelector(operatorLabels);
   const [operators, running, lease] = await Promise.all([
-    collector.tryRead(`the operator's Deployment in namespace ${namespace}`, client.list(deployments, { namespace, labelSelector, signal })),
+    collector.tryRead(
+      `the operator's Deployment in namespace ${namespace}`,
+      client.list(deployments, { namespace, labelSelector, signal }),
+    ),
     collector.tryRead(`the operator's pods in namespace ${namespace}`, client.list(pods, { namespace, labelSelector, signal })),
-    collector.tryRead(`the operator's lease in namespace ${namespace}`, client.find(leases, { namespace, name: operatorLease }, { signal })),
+    collector.tryRead(
+      `the operator's lease in namespace ${namespace}`,
+      client.find(leases, { namespace, name: operatorLease }, { signal }),
+    ),
   ]);
   await collector.objects('operator/deployment.yaml', operators?.items ?? []);
   await collector.objects('operator/pods.yaml', running?.items ?? []);

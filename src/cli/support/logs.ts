@@ -39,7 +39,10 @@ export async function collectLogs(
       limitBytes: String(maxBytes.container),
     });
     const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}/log?${query.toString()}`;
-    const text = await collector.tryRead(what, client.raw({ path, signal, retries: 0, deadlineMs: 30_000, maxBytes: 2 * maxBytes.container }));
+    const text = await collector.tryRead(
+      what,
+      client.raw({ path, signal, retries: 0, deadlineMs: 30_000, maxBytes: 2 * maxBytes.container }),
+    );
     if (text === undefined) return;
     bytes += text.length;
     await collector.log(`${folder(pod)}/logs/${name}/${container}${previous ? '.previous' : ''}.log`, text);

@@ -54,7 +54,8 @@ const userInfo = /\b([a-z][a-z0-9+.-]{0,20}:\/\/)[^\s/?#"']{0,1000}@/gi;
 const query = /\b([a-z][a-z0-9+.-]{0,20}:\/\/[^\s"'<>?#]{0,2000})[?#][^\s"'<>)\]}]*/gi;
 const pathQuery = /((?:GET|POST|PUT|PATCH|DELETE|HEAD) [^\s"'<>?]{0,4000})\?[^\s"'<>]*/g;
 const scheme = /\b(Bearer|bearer|BEARER|Negotiate|ApiKey)(\s+)[\w.~+/=:-]{6,}|\b(Basic|basic)(\s+)(?=[\w+/]*[A-Z0-9=])[\w+/=]{8,}/g;
-const header = /\b((?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]{0,40}(?:key|token|auth|secret)[\w-]{0,40})(["']?\s*[:=]\s*["']?)[^\r\n"']+/gi;
+const header =
+  /\b((?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]{0,40}(?:key|token|auth|secret)[\w-]{0,40})(["']?\s*[:=]\s*["']?)[^\r\n"']+/gi;
 /** The name in `name=value`, `"name": "value"`, `'name': 'value'`, `--name value`, and what stands between. */
 const named = /(?<![\w.-])(?:(["']?)((?:--?)?[A-Za-z_][\w.-]{0,200})\1\s{0,8}[:=]\s{0,8}|(--?[A-Za-z][\w.-]{0,200})\s{1,8})/g;
 const value = /"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s,;&"'{}[\]()]+/y;
@@ -69,7 +70,8 @@ const requestPair = new RegExp(
   'gi',
 );
 /** SGLang with --log-requests: everything behind it is the request. */
-const requestLine = /\b(GenerateReqInput|EmbeddingReqInput|ChatCompletionRequest|CompletionRequest|Receive: obj|Finish: obj|Prompt|prompt text|Generated text)\b(\s*[(:=])[\s\S]*/i;
+const requestLine =
+  /\b(GenerateReqInput|EmbeddingReqInput|ChatCompletionRequest|CompletionRequest|Receive: obj|Finish: obj|Prompt|prompt text|Generated text)\b(\s*[(:=])[\s\S]*/i;
 
 /** A long run of mixed characters, such as a key in base64: what no word, path or digest looks like. */
 const longRun = /(?<![\w+/=-])[A-Za-z0-9+/_-]{24,}={0,2}(?![\w+/=-])/g;

@@ -52,11 +52,20 @@ export async function collectResources(
   bounds: LogBounds,
   now: Date,
 ): Promise<void> {
-  const resources: readonly Live[] = [...families.deployments.map(({ deployment }) => deployment), ...families.routers.map(({ router }) => router)];
+  const resources: readonly Live[] = [
+    ...families.deployments.map(({ deployment }) => deployment),
+    ...families.routers.map(({ router }) => router),
+  ];
   const pods = [...families.deployments, ...families.routers].flatMap((family) => family.pods);
-  for (const [folder, objects] of Map.groupBy(families.deployments.map(({ deployment }) => deployment), folderOf))
+  for (const [folder, objects] of Map.groupBy(
+    families.deployments.map(({ deployment }) => deployment),
+    folderOf,
+  ))
     await collector.objects(`${folder}/${r2rDeployments.plural}.yaml`, objects);
-  for (const [folder, objects] of Map.groupBy(families.routers.map(({ router }) => router), folderOf))
+  for (const [folder, objects] of Map.groupBy(
+    families.routers.map(({ router }) => router),
+    folderOf,
+  ))
     await collector.objects(`${folder}/${r2rRouters.plural}.yaml`, objects);
   const children = await collectChildren(scope, collector, target);
   for (const [folder, objects] of Map.groupBy(pods, folderOf)) await collector.objects(`${folder}/pods.yaml`, objects);
@@ -65,7 +74,11 @@ export async function collectResources(
   await inTurns(pods, atOnce, (pod) => collectPages(scope, collector, pod));
 }
 
-async function collectChildren({ client, namespace, signal }: Scope, collector: Collector, target: Target | undefined): Promise<readonly Live[]> {
+async function collectChildren(
+  { client, namespace, signal }: Scope,
+  collector: Collector,
+  target: Target | undefined,
+): Promise<readonly Live[]> {
   const labelSelector = toSelector({ [labelKeys.managedBy]: managedBy, ...(target && { [labelKeys.instance]: target.name }) });
   const lists = await Promise.all(
     childTypes.map(async (type) => {
@@ -105,7 +118,10 @@ async function collectEvents(
 async function collectPages({ client, signal }: Scope, collector: Collector, pod: Live<Pod>): Promise<void> {
   const { namespace = '', name, labels = {} } = pod.metadata;
   const read = (port: number, path: string): Promise<string | undefined> =>
-    collector.tryRead(`${path} of pod ${namespace}/${name}`, proxied(client, { namespace, name, port }, path, { signal, maxBytes: maxMetricsBytes }));
+    collector.tryRead(
+      `${path} of pod ${namespace}/${name}`,
+      proxied(client, { namespace, name, port }, path, { signal, maxBytes: maxMetricsBytes }),
+    );
   const add = async (port: number, status: string, metrics: boolean): Promise<void> => {
     const page = await read(port, status);
     if (page !== undefined) await collector.page(`${folderOf(pod)}/pages/${name}/status.json`, page);
@@ -116,7 +132,9 @@ async function collectPages({ client, signal }: Scope, collector: Collector, pod
   const admin = adminPort(pod);
   // the trainer has no metrics
   if (step !== undefined) {
-    const status = pod.spec?.containers.find(({ name: container }) => container === jobContainers.step)?.ports?.find(({ name: port }) => port === 'status');
+    const status = pod.spec?.containers
+      .find(({ name: container }) => container === jobContainers.step)
+      ?.ports?.find(({ name: port }) => port === 'status');
     if (isRunning(pod)) await add(status?.containerPort ?? jobPorts.status, '/progress', step !== 'train');
   } else if (admin !== undefined) await add(admin, '/r2r/status', true);
 }

@@ -62,7 +62,10 @@ export function supportBundleCommand(argv: readonly string[]): Promise<void> {
       const { size } = await stat(file);
       const lines = [`${file}: ${files.length} files, ${sizeText(size)}`];
       const note = `${missing.length} things could not be collected; index.md says which, and why. The first: ${missing[0]?.what ?? ''}: ${missing[0]?.why ?? ''}`;
-      return { text: missing.length > 0 ? [...lines, ...noteLines([note], screenOf(process.stdout, process.env))] : lines, json: undefined };
+      return {
+        text: missing.length > 0 ? [...lines, ...noteLines([note], screenOf(process.stdout, process.env))] : lines,
+        json: undefined,
+      };
     });
   });
 }
@@ -74,7 +77,12 @@ interface WriteOptions {
 }
 
 /** Writes the archive, whole or not at all. @throws PluginError `OUTPUT_FILE`, and what reading the resource itself throws */
-async function write(scope: Scope, target: Target | undefined, file: string, { bounds, operatorNamespace, now }: WriteOptions): Promise<Collector> {
+async function write(
+  scope: Scope,
+  target: Target | undefined,
+  file: string,
+  { bounds, operatorNamespace, now }: WriteOptions,
+): Promise<Collector> {
   const { client, signal } = scope;
   const gaps = new Gaps(signal);
   const families = await readFamilies(scope, target, gaps).catch((error: unknown) => {

@@ -80,7 +80,11 @@ function routerNumbers({ pod, status }: RouterAnswer, rate: number | undefined):
 
 function numbersOf(routers: readonly RouterStatus[], rates: readonly (number | undefined)[]): Numbers {
   const sum = (of: (router: RouterStatus) => number): number => routers.reduce((total, router) => total + of(router), 0);
-  const [slm, llm, fallback] = (['slm', 'llm', 'fallback'] as const).map((source) => sum(({ window }) => window.tokens[source])) as [number, number, number];
+  const [slm, llm, fallback] = (['slm', 'llm', 'fallback'] as const).map((source) => sum(({ window }) => window.tokens[source])) as [
+    number,
+    number,
+    number,
+  ];
   const all = slm + llm + fallback;
   const known = rates.filter((rate) => rate !== undefined);
   return {
@@ -101,6 +105,8 @@ function callRate(now: RouterAnswer, before: RouterAnswer | undefined): number |
 
 /** The API server notes when each manager last wrote; a status that stays the same is not written. */
 function statusChangedAt({ metadata }: Live<R2RDeployment>): string | undefined {
-  const times = (metadata.managedFields ?? []).flatMap(({ subresource, time }) => (subresource === 'status' && time !== undefined ? [time] : []));
+  const times = (metadata.managedFields ?? []).flatMap(({ subresource, time }) =>
+    subresource === 'status' && time !== undefined ? [time] : [],
+  );
   return times.sort().at(-1);
 }

@@ -13,7 +13,12 @@ export interface TableOptions {
 const narrowestName = 12;
 
 /** The numbers of deployments as a table; on a terminal of at most its width, as long as names allow. */
-export function topTable(all: readonly DeploymentNumbers[], options: TableOptions, now: Date, { width, paint, terminal }: Screen): readonly string[] {
+export function topTable(
+  all: readonly DeploymentNumbers[],
+  options: TableOptions,
+  now: Date,
+  { width, paint, terminal }: Screen,
+): readonly string[] {
   const names = ['NAME', 'SLM', 'LLM', 'LLM%', 'FALLB%', 'TOK/S', 'CALLS/S', 'ACTIVE', 'FROM'];
   const head = headings(...(options.namespaces ? ['NAMESPACE'] : []), ...names);
   const rows = (longest: number): readonly (readonly Cell[])[] =>
@@ -28,7 +33,10 @@ export function topTable(all: readonly DeploymentNumbers[], options: TableOption
       return [line, ...routers];
     });
   const whole = columnsWidth([head, ...rows(Infinity)]);
-  const longest = Math.max(0, ...all.flatMap((each) => [each.name.length, ...(options.routers ? each.routers.map(({ pod }) => pod.length + 3) : [])]));
+  const longest = Math.max(
+    0,
+    ...all.flatMap((each) => [each.name.length, ...(options.routers ? each.routers.map(({ pod }) => pod.length + 3) : [])]),
+  );
   const fitting = whole <= width || !terminal ? Infinity : Math.max(narrowestName, longest - (whole - width));
   return columns([head, ...rows(fitting)], paint);
 }
@@ -38,7 +46,10 @@ function deploymentCells(each: DeploymentNumbers, now: Date): readonly Cell[] {
   const from =
     routersAnswered === 0
       ? cell(statusChangedAt === undefined ? '-' : `status, ${ageOf(statusChangedAt, now)}`, 'busy')
-      : cell(routersAnswered === routersRunning ? 'live' : `live ${routersAnswered}/${routersRunning}`, routersAnswered === routersRunning ? 'good' : 'busy');
+      : cell(
+          routersAnswered === routersRunning ? 'live' : `live ${routersAnswered}/${routersRunning}`,
+          routersAnswered === routersRunning ? 'good' : 'busy',
+        );
   return [replicaCell(each.slm), replicaCell(each.llm), ...numberCells(each), from];
 }
 

@@ -73,7 +73,12 @@ interface Seen {
 async function read(scope: Scope, target: Target | undefined, before: Reading | undefined): Promise<Seen> {
   const gaps = new Gaps(scope.signal);
   const { deployments } = await readFamilies(scope, target, gaps, { routers: false });
-  const reading = await askRouters(scope.client, deployments.flatMap(({ pods }) => pods), gaps, scope.signal);
+  const reading = await askRouters(
+    scope.client,
+    deployments.flatMap(({ pods }) => pods),
+    gaps,
+    scope.signal,
+  );
   return { deployments: deployments.map((family) => deploymentNumbers(family, reading, before)), notes: gaps.notes, reading };
 }
 
@@ -102,7 +107,12 @@ async function watch(scope: Scope, target: Target | undefined, options: TableOpt
   return { text: [], json: undefined };
 }
 
-function text(deployments: readonly DeploymentNumbers[], notes: readonly string[], options: TableOptions, screen: Screen): readonly string[] {
+function text(
+  deployments: readonly DeploymentNumbers[],
+  notes: readonly string[],
+  options: TableOptions,
+  screen: Screen,
+): readonly string[] {
   const table = deployments.length > 0 ? topTable(deployments, options, new Date(), screen) : ['there are no R2RDeployments'];
   return notes.length > 0 ? [...table, '', ...noteLines(notes, screen)] : table;
 }

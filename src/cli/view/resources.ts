@@ -106,9 +106,7 @@ async function readResources(
 async function readMembers({ client, namespace, signal }: Scope, target: Target | undefined, gaps: Gaps) {
   const labelSelector = toSelector({ [labelKeys.managedBy]: managedBy, ...(target && { [labelKeys.instance]: target.name }) });
   const [children, all] = await Promise.all([
-    target?.kind === 'router'
-      ? undefined
-      : gaps.tryRead('Deployments', client.list(deployments, { namespace, labelSelector, signal })),
+    target?.kind === 'router' ? undefined : gaps.tryRead('Deployments', client.list(deployments, { namespace, labelSelector, signal })),
     gaps.tryRead('pods', client.list(pods, { namespace, labelSelector, signal })),
   ]);
   return { children: children?.items ?? [], pods: sorted(all?.items ?? []) };

@@ -63,7 +63,10 @@ export async function askRouters(
             forbidden = true;
             gaps.add(`routers of namespace ${namespace} cannot be asked: ${reasonOf(error)}; a role with verb get on pods/proxy lets you`);
           } else {
-            const why = error instanceof SyntaxError || !(error instanceof Error) || error.name === 'ZodError' ? 'its answer is no status' : reasonOf(error);
+            const why =
+              error instanceof SyntaxError || !(error instanceof Error) || error.name === 'ZodError'
+                ? 'its answer is no status'
+                : reasonOf(error);
             gaps.add(`the router of pod ${name} does not answer: ${why}`);
           }
         }

@@ -18,7 +18,10 @@ export function titleLines(title: string, { width, paint }: Screen): readonly st
 }
 
 /** Names and values, aligned; longer values go on below. Those that are undefined are left out. */
-export function factLines(facts: readonly (readonly [name: string, value: Cell | string | undefined])[], { width, paint }: Screen): readonly string[] {
+export function factLines(
+  facts: readonly (readonly [name: string, value: Cell | string | undefined])[],
+  { width, paint }: Screen,
+): readonly string[] {
   const told = facts.filter((fact): fact is readonly [string, Cell | string] => fact[1] !== undefined);
   const nameWidth = Math.max(0, ...told.map(([name]) => name.length));
   const lead = ' '.repeat(nameWidth + 4);

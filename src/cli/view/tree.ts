@@ -18,7 +18,12 @@ interface Line {
 const narrowestName = 24;
 
 /** A tree with its columns aligned. Where it is wider than a terminal, its longest names lose their beginnings. */
-export function treeLines(top: readonly Branch[], head: readonly Cell[], { width, paint, terminal }: Screen, indent = '  '): readonly string[] {
+export function treeLines(
+  top: readonly Branch[],
+  head: readonly Cell[],
+  { width, paint, terminal }: Screen,
+  indent = '  ',
+): readonly string[] {
   const lines = top.flatMap((branch) => linesOf(branch, '', ''));
   const rows = (longest: number): readonly (readonly Cell[])[] => [
     head,
@@ -28,7 +33,10 @@ export function treeLines(top: readonly Branch[], head: readonly Cell[], { width
     }),
   ];
   const wanted = columnsWidth(rows(Infinity).filter((row) => row.length > 1)) + indent.length;
-  const longestName = Math.max(0, ...lines.filter(({ branch }) => branch.cells).map(({ lead, branch }) => (lead + branch.name.text).length));
+  const longestName = Math.max(
+    0,
+    ...lines.filter(({ branch }) => branch.cells).map(({ lead, branch }) => (lead + branch.name.text).length),
+  );
   // what is no screen is searched and copied from
   const aligned = rows(terminal && wanted > width ? Math.max(narrowestName, longestName - (wanted - width)) : Infinity);
   // headings of a branch may be wide and have no columns: they do not push those of the others aside
@@ -43,7 +51,10 @@ export function treeLines(top: readonly Branch[], head: readonly Cell[], { width
     const [name] = row;
     const text = index === 0 || row.length > 1 ? (next.next().value ?? '') : indent + paint(name?.text ?? '', name?.tone);
     const lead = `${indent}${line?.below ?? ''}`;
-    return [text, ...(line?.branch.notes ?? []).flatMap((note) => wrapped(note, width - lead.length).map((each) => paint(lead + each, 'faint')))];
+    return [
+      text,
+      ...(line?.branch.notes ?? []).flatMap((note) => wrapped(note, width - lead.length).map((each) => paint(lead + each, 'faint'))),
+    ];
   });
 }
 

@@ -33,7 +33,10 @@ describe('kubectl r2r status, top and events', function () {
     router = await podPages({ '/r2r/status': () => JSON.stringify(routerAnswer((calls += 100))) });
     const now = new Date();
     await put(server, paths.deployments(namespace), { ...manifest('chat', namespace), status: rollingStatus(now) });
-    await put(server, paths.deployments(namespace), { ...manifest('quiet', namespace), status: { routing: { ratio: 0.2, tokensPerSecond: 5 } } });
+    await put(server, paths.deployments(namespace), {
+      ...manifest('quiet', namespace),
+      status: { routing: { ratio: 0.2, tokensPerSecond: 5 } },
+    });
     await put(server, paths.routers(namespace), { ...routerManifest('math', namespace), status: runningRouterStatus(now) });
     const address = machineAddress();
     for (const pod of [
@@ -84,7 +87,17 @@ describe('kubectl r2r status, top and events', function () {
     const { routers } = JSON.parse(one.stdout) as StatusReport;
     assert.deepEqual(
       routers.map(({ name, steps }) => [name, steps.map((step) => [step.name, step.state, step.pods.length])]),
-      [['math', [['convert', 'Done', 0], ['respond', 'Running', 1], ['prefill', 'Waiting', 0], ['train', 'Failed', 0]]]],
+      [
+        [
+          'math',
+          [
+            ['convert', 'Done', 0],
+            ['respond', 'Running', 1],
+            ['prefill', 'Waiting', 0],
+            ['train', 'Failed', 0],
+          ],
+        ],
+      ],
     );
     const yaml = parse((await run('status', 'chat', '-n', namespace, '-o=yaml')).stdout) as StatusReport;
     const pods = yaml.deployments[0]?.roles.flatMap(({ revisions: each }) => each.flatMap((revision) => revision.pods)) ?? [];
@@ -100,7 +113,10 @@ describe('kubectl r2r status, top and events', function () {
   it('status: names those there are for one that is not there, or the kind that is meant', async () => {
     const gone = await run('status', 'chats', '-n', namespace);
     assert.equal(gone.code, 1);
-    assert.match(gone.stderr, new RegExp(`there is no R2RDeployment "chats" in namespace ${namespace}; there are: chat, quiet; give another`));
+    assert.match(
+      gone.stderr,
+      new RegExp(`there is no R2RDeployment "chats" in namespace ${namespace}; there are: chat, quiet; give another`),
+    );
     assert.match((await run('events', 'math', '-n', namespace)).stderr, /there is an R2RRouter of this name: say router\/math/);
     const json = await run('status', 'router/maths', '-n', namespace, '-o', 'json');
     assert.match(json.stdout, /"code":"ROUTER_NOT_FOUND"/);
@@ -123,7 +139,16 @@ describe('kubectl r2r status, top and events', function () {
   });
 
   it('top --watch: again and again until it is told to stop, and then it ends well', async () => {
-    const args = [join(import.meta.dirname, '../../../src/cli/kubectl-r2r.ts'), 'top', 'chat', '-n', namespace, '--watch', '--interval', '1'];
+    const args = [
+      join(import.meta.dirname, '../../../src/cli/kubectl-r2r.ts'),
+      'top',
+      'chat',
+      '-n',
+      namespace,
+      '--watch',
+      '--interval',
+      '1',
+    ];
     const child = spawn(process.execPath, args, { env: { ...process.env, KUBECONFIG: kubeconfig } });
     let output = '';
     child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
@@ -142,7 +167,10 @@ describe('kubectl r2r status, top and events', function () {
     assert.equal(top.code, 0, top.stderr);
     assert.match(top.stdout, /^chat +1\/1 +0\/1 +13\.0% +- +140 +- +- +status, \d+s$/m);
     const note = top.stdout.slice(top.stdout.indexOf('note:')).replaceAll('\n', ' ');
-    assert.match(note, /routers of namespace \S+ cannot be asked: User "\S+" cannot get resource "pods\/proxy" .*; a role with verb get on pods\/proxy lets you/);
+    assert.match(
+      note,
+      /routers of namespace \S+ cannot be asked: User "\S+" cannot get resource "pods\/proxy" .*; a role with verb get on pods\/proxy lets you/,
+    );
     const narrow = await as('narrow', [{ apiGroups: ['r2r.dev'], resources: ['r2rdeployments'], verbs: ['get'] }]);
     const status = await narrow('status', 'chat');
     assert.equal(status.code, 0, status.stderr);
@@ -181,14 +209,30 @@ describe('kubectl r2r status, top and events', function () {
     const { events } = JSON.parse(stdout) as { events: { reason: string; count: number }[] };
     assert.deepEqual(
       events.map(({ reason, count }) => [reason, count]),
-      [['RolloutStarted', 1], ['Killing', 1], ['ScalingReplicaSet', 3]],
+      [
+        ['RolloutStarted', 1],
+        ['Killing', 1],
+        ['ScalingReplicaSet', 3],
+      ],
     );
     assert.match((await run('events', 'chat', '-n', namespace)).stdout, new RegExp(`Killing {2}Pod/${gone}\n {4}Killing of ${gone}\n`));
-    assert.match((await run('events', 'router/math', '-n', namespace, '-o', 'wide')).stdout, /Pulled +Pod\/math-respond-22222222-0-xyz12 +Pulled of/);
+    assert.match(
+      (await run('events', 'router/math', '-n', namespace, '-o', 'wide')).stdout,
+      /Pulled +Pod\/math-respond-22222222-0-xyz12 +Pulled of/,
+    );
   });
 
   it('events --watch: goes on as they come, and prints each once', async () => {
-    const args = [join(import.meta.dirname, '../../../src/cli/kubectl-r2r.ts'), 'events', 'quiet', '-n', namespace, '--watch', '-o', 'wide'];
+    const args = [
+      join(import.meta.dirname, '../../../src/cli/kubectl-r2r.ts'),
+      'events',
+      'quiet',
+      '-n',
+      namespace,
+      '--watch',
+      '-o',
+      'wide',
+    ];
     const child = spawn(process.execPath, args, { env: { ...process.env, KUBECONFIG: kubeconfig } });
     let output = '';
     child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
@@ -198,7 +242,13 @@ describe('kubectl r2r status, top and events', function () {
       apiVersion: 'events.k8s.io/v1',
       kind: 'Event',
       metadata: { name: 'live', namespace },
-      ...{ type: 'Warning', reason: 'Late', action: 'Observe', note: 'it comes late', eventTime: new Date().toISOString().replace('Z', '000Z') },
+      ...{
+        type: 'Warning',
+        reason: 'Late',
+        action: 'Observe',
+        note: 'it comes late',
+        eventTime: new Date().toISOString().replace('Z', '000Z'),
+      },
       regarding: { kind: 'R2RDeployment', name: 'quiet', namespace },
       ...{ reportingController: 'test', reportingInstance: 'test-1' },
     });

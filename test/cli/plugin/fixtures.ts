@@ -58,7 +58,15 @@ export function runningRouterStatus(now: Date): R2RRouterStatus {
       { name: 'convert', state: 'Done', hash: '1'.repeat(64), rows: { questions: 1000 } },
       {
         ...{ name: 'respond', state: 'Running', hash: '2'.repeat(64), attempts: 2, shards: 2, shardsDone: 0 },
-        progress: { unit: 'questions', done: 370, total: 1000, perSecond: 2.1, etaSeconds: 300, tokensPerSecond: 1400, engineUtilisation: 0.9 },
+        progress: {
+          unit: 'questions',
+          done: 370,
+          total: 1000,
+          perSecond: 2.1,
+          etaSeconds: 300,
+          tokensPerSecond: 1400,
+          engineUtilisation: 0.9,
+        },
       },
       { name: 'prefill', state: 'Waiting' },
       {
@@ -74,7 +82,13 @@ export function runningRouterStatus(now: Date): R2RRouterStatus {
     bundle: { digest, uri: `pvc://math-workspace/store/${digest}`, recall: 0.961, positiveRate: 0.119, threshold: 0.881 },
     deployments: [
       { name: 'chat', state: 'Observing', digest, since: ago(now, 60) },
-      { name: 'search', state: 'RolledBack', digest, message: 'its routers refused the bundle: hidden size 896 is not 1536', since: ago(now, 600) },
+      {
+        name: 'search',
+        state: 'RolledBack',
+        digest,
+        message: 'its routers refused the bundle: hidden size 896 is not 1536',
+        since: ago(now, 600),
+      },
     ],
   };
 }
@@ -102,7 +116,15 @@ export function readyPod(now: Date, instance: string, revision: string, role: Ro
       nodeName: node,
       ...(isSlm && { initContainers: [{ ...container('engine'), restartPolicy: 'Always' }] }),
       containers: isSlm
-        ? [{ ...container('router'), ports: [{ name: 'http', containerPort: 8000 }, { name: 'admin', containerPort: adminPort }] }]
+        ? [
+            {
+              ...container('router'),
+              ports: [
+                { name: 'http', containerPort: 8000 },
+                { name: 'admin', containerPort: adminPort },
+              ],
+            },
+          ]
         : [container('engine')],
     },
     status: {
@@ -142,7 +164,14 @@ export function crashingPod(now: Date, instance: string, revision: string, suffi
       conditions: [{ type: 'Ready', status: 'False' }],
       containerStatuses: [
         {
-          ...{ name: 'engine', ready: false, started: false, restartCount: 7, image: 'registry.example/engine:1', imageID: 'sha256:engine' },
+          ...{
+            name: 'engine',
+            ready: false,
+            started: false,
+            restartCount: 7,
+            image: 'registry.example/engine:1',
+            imageID: 'sha256:engine',
+          },
           state: { waiting: { reason: 'CrashLoopBackOff', message: 'back-off 5m0s restarting failed container' } },
           lastState: {
             terminated: {
@@ -165,7 +194,12 @@ export function unschedulablePod(now: Date, instance: string, revision: string, 
     status: {
       phase: 'Pending',
       conditions: [
-        { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: '0/3 nodes are available: 3 Insufficient nvidia.com/gpu.' },
+        {
+          type: 'PodScheduled',
+          status: 'False',
+          reason: 'Unschedulable',
+          message: '0/3 nodes are available: 3 Insufficient nvidia.com/gpu.',
+        },
       ],
     },
   };

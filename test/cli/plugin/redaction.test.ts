@@ -39,7 +39,7 @@ const texts: readonly (readonly [text: string, secret: string])[] = [
 const harmless = [
   'a token takes 12 ms at an LLM share of 13 %, the LLM alone would need 9 ms; raise the threshold, or use strategy llm',
   'r2r_tokens_total{source="llm"} 1200',
-  '# HELP r2r_llm_primed_tokens_total Prompt tokens read into LLM replicas\' prefix caches.',
+  "# HELP r2r_llm_primed_tokens_total Prompt tokens read into LLM replicas' prefix caches.",
   'max_total_num_tokens=123456, chunked_prefill_size=2048, mem_fraction_static=0.8',
   'image sha256:0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9 pulled',
   'pod chat-81d0aa31-llm-5d4f8d9c7-pqrst of /models/DeepSeek-R1-Distill-Qwen-32B/tokenizer.json',
@@ -64,9 +64,33 @@ describe('redaction of text', () => {
   });
 
   it('tells names of secrets from names that only sound like them', () => {
-    const secret = ['HF_TOKEN', '--api-key', 'apiKey', 'AWS_SECRET_ACCESS_KEY', 'dbPassword', 'authorization', 'X-Auth-Token', 'access-key-id', 'sshPrivateKey'];
-    const not = ['--tokenizer-path', 'max-total-tokens', 'topologyKey', 'secretName', 'tokenSecretRef', 'password_file', 'sessionAffinity', 'author', 'monkey', 'key'];
-    assert.deepEqual(secret.filter((name) => !isSecretName(name)), []);
+    const secret = [
+      'HF_TOKEN',
+      '--api-key',
+      'apiKey',
+      'AWS_SECRET_ACCESS_KEY',
+      'dbPassword',
+      'authorization',
+      'X-Auth-Token',
+      'access-key-id',
+      'sshPrivateKey',
+    ];
+    const not = [
+      '--tokenizer-path',
+      'max-total-tokens',
+      'topologyKey',
+      'secretName',
+      'tokenSecretRef',
+      'password_file',
+      'sessionAffinity',
+      'author',
+      'monkey',
+      'key',
+    ];
+    assert.deepEqual(
+      secret.filter((name) => !isSecretName(name)),
+      [],
+    );
     assert.deepEqual(not.filter(isSecretName), []);
   });
 
@@ -76,13 +100,29 @@ describe('redaction of text', () => {
     const random = fc.sample(fc.array(fc.constantFrom(...alphabet), { minLength: 40, maxLength: 40 }), { numRuns: 500, seed: 7 });
     for (const characters of random) found += Number(looksRandom(characters.join('')));
     assert.ok(found > 425, `${found} of 500`);
-    for (const name of ['DeepSeek-R1-Distill-Qwen-32B', 'meta-llama/Llama-3-3-70B-Instruct', 'R2RDeploymentController20', 'ImagePullBackOff'])
+    for (const name of [
+      'DeepSeek-R1-Distill-Qwen-32B',
+      'meta-llama/Llama-3-3-70B-Instruct',
+      'R2RDeploymentController20',
+      'ImagePullBackOff',
+    ])
       assert.equal(looksRandom(name), false, name);
   });
 
   it('takes its time in proportion to a line, whatever is in it', () => {
     const started = performance.now();
-    for (const text of ['a='.repeat(100_000), '"'.repeat(200_000), 'http://'.repeat(30_000), 'a@'.repeat(100_000), '--a '.repeat(50_000), 'A1b'.repeat(60_000), 'x-'.repeat(100_000), 'eyJaaaaaa-'.repeat(20_000), 'a.'.repeat(100_000), 'text= '.repeat(30_000)])
+    for (const text of [
+      'a='.repeat(100_000),
+      '"'.repeat(200_000),
+      'http://'.repeat(30_000),
+      'a@'.repeat(100_000),
+      '--a '.repeat(50_000),
+      'A1b'.repeat(60_000),
+      'x-'.repeat(100_000),
+      'eyJaaaaaa-'.repeat(20_000),
+      'a.'.repeat(100_000),
+      'text= '.repeat(30_000),
+    ])
       redactText(text);
     assert.ok(performance.now() - started < 10_000, `${performance.now() - started} ms`);
   });
@@ -117,7 +157,16 @@ describe('redaction of objects', () => {
         {
           name: 'engine',
           command: ['sh', '-c', 'export API_TOKEN=LEAK3; exec serve'],
-          args: ['--api-key', 'LEAK4', '--admin-api-key=LEAK5', '--model-path', '/models/slm', '--api-key', '-LEAK6', 'https://u:LEAK7@hub.example/'],
+          args: [
+            '--api-key',
+            'LEAK4',
+            '--admin-api-key=LEAK5',
+            '--model-path',
+            '/models/slm',
+            '--api-key',
+            '-LEAK6',
+            'https://u:LEAK7@hub.example/',
+          ],
           env: [
             { name: 'CUDA_VISIBLE_DEVICES', value: '0,1' },
             { name: 'WHATEVER', value: 'LEAK8' },
@@ -136,14 +185,29 @@ describe('redaction of objects', () => {
 
   it('leaves no secret of a pod, wherever it stands, and all that is none', () => {
     const text = JSON.stringify(redactObject(pod));
-    assert.deepEqual([...text.matchAll(/LEAK\d+/g)].map(([leak]) => leak), []);
-    for (const kept of ['kept-uid', '"0,1"', '/models/slm', '"name":"hub","key":"token"', 'nvidia.com/gpu', '"3"', 'exec serve', 'hub.example'])
+    assert.deepEqual(
+      [...text.matchAll(/LEAK\d+/g)].map(([leak]) => leak),
+      [],
+    );
+    for (const kept of [
+      'kept-uid',
+      '"0,1"',
+      '/models/slm',
+      '"name":"hub","key":"token"',
+      'nvidia.com/gpu',
+      '"3"',
+      'exec serve',
+      'hub.example',
+    ])
       assert.ok(text.includes(kept), `${kept} is missing in ${text}`);
     assert.ok(!text.includes('managedFields'));
   });
 
   it('looks into the files of ConfigMaps and the templates of ControllerRevisions', () => {
-    const configMap = { kind: 'ConfigMap', data: { 'router.json': JSON.stringify({ modelName: 'chat', s3: { secretAccessKey: 'LEAK1' } }), 'password.txt': 'LEAK2' } };
+    const configMap = {
+      kind: 'ConfigMap',
+      data: { 'router.json': JSON.stringify({ modelName: 'chat', s3: { secretAccessKey: 'LEAK1' } }), 'password.txt': 'LEAK2' },
+    };
     const revision = { kind: 'ControllerRevision', data: { slm: { spec: { containers: [{ env: [{ name: 'X', value: 'LEAK3' }] }] } } } };
     const text = JSON.stringify([redactObject(configMap), redactObject(revision)]);
     assert.ok(!text.includes('LEAK') && text.includes('modelName') && text.includes('containers'), text);

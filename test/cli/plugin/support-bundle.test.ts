@@ -81,15 +81,22 @@ describe('kubectl r2r support-bundle', function () {
     router = await podPages({
       '/r2r/status': () =>
         JSON.stringify(
-          routerAnswer(10, { bundle: { state: 'Refused', message: `https://a:${plant('status-page')}@store.example/x cannot be fetched` } }),
+          routerAnswer(10, {
+            bundle: { state: 'Refused', message: `https://a:${plant('status-page')}@store.example/x cannot be fetched` },
+          }),
         ),
-      '/metrics': () => `r2r_tokens_total{source="llm"} 5\nr2r_llm_endpoint_available{endpoint="http://u:${plant('metrics-page')}@10.0.0.1"} 1\n`,
+      '/metrics': () =>
+        `r2r_tokens_total{source="llm"} 5\nr2r_llm_endpoint_available{endpoint="http://u:${plant('metrics-page')}@10.0.0.1"} 1\n`,
     });
     operator = await podPages({ '/metrics': () => 'leader_election_master_status{name="r2r-operator"} 1\n' });
     await put(server, paths.nodes(), {
       apiVersion: 'v1',
       kind: 'Node',
-      metadata: { name: nodeName, annotations: { 'cloud.example/token': plant('node-annotation') }, labels: { 'nvidia.com/gpu.product': 'H100' } },
+      metadata: {
+        name: nodeName,
+        annotations: { 'cloud.example/token': plant('node-annotation') },
+        labels: { 'nvidia.com/gpu.product': 'H100' },
+      },
       status: {
         addresses: [{ type: 'InternalIP', address }],
         daemonEndpoints: { kubeletEndpoint: { Port: node.port } },
@@ -163,7 +170,14 @@ describe('kubectl r2r support-bundle', function () {
       metadata: { name: 'r2r-operator-1', labels: operatorLabels },
       spec: {
         nodeName,
-        containers: [{ name: 'operator', image: 'operator:1', ports: [{ name: 'metrics', containerPort: operator.port }], env: [{ name: 'PROXY_AUTH', value: plant('operator-environment') }] }],
+        containers: [
+          {
+            name: 'operator',
+            image: 'operator:1',
+            ports: [{ name: 'metrics', containerPort: operator.port }],
+            env: [{ name: 'PROXY_AUTH', value: plant('operator-environment') }],
+          },
+        ],
       },
       status: {
         phase: 'Running',
@@ -194,7 +208,10 @@ describe('kubectl r2r support-bundle', function () {
     assert.equal(statSync(file).mode & 0o777, 0o600);
     const bytes = gunzipSync(readFileSync(file));
     assert.ok(planted.length >= 20, `${planted.length} places`);
-    assert.deepEqual(planted.filter((secret) => bytes.includes(secret)), []);
+    assert.deepEqual(
+      planted.filter((secret) => bytes.includes(secret)),
+      [],
+    );
     assert.ok(!existsSync(`${file}.partial`));
 
     const files = unpacked(file);
@@ -229,7 +246,10 @@ describe('kubectl r2r support-bundle', function () {
 
   it('never asks for a Secret, and asks the kubelet for bounded logs', () => {
     assert.ok(asked.length > 20);
-    assert.deepEqual(asked.filter((path) => path.includes('secrets')), []);
+    assert.deepEqual(
+      asked.filter((path) => path.includes('secrets')),
+      [],
+    );
     for (const path of node.asked) assert.match(path, /limitBytes=\d+.*sinceSeconds=86400.*tailLines=5000/);
   });
 
@@ -246,10 +266,18 @@ describe('kubectl r2r support-bundle', function () {
     const files = unpacked(file);
     assert.match(files[`namespaces/${namespace}/pods.yaml`] ?? '', /kind: Pod/);
     const index = files['index.md'] ?? '';
-    for (const what of [/^- nodes: User "\S+" cannot list resource "nodes"/m, /^- log of container router of pod .*cannot get resource "pods\/log"/m, /^- \/r2r\/status of pod .*pods\/proxy/m, /^- events: User/m])
+    for (const what of [
+      /^- nodes: User "\S+" cannot list resource "nodes"/m,
+      /^- log of container router of pod .*cannot get resource "pods\/log"/m,
+      /^- \/r2r\/status of pod .*pods\/proxy/m,
+      /^- events: User/m,
+    ])
       assert.match(index, what);
     const bytes = gunzipSync(readFileSync(file));
-    assert.deepEqual(planted.filter((secret) => bytes.includes(secret)), []);
+    assert.deepEqual(
+      planted.filter((secret) => bytes.includes(secret)),
+      [],
+    );
   });
 
   it('takes all namespaces, and overwrites no file', async () => {

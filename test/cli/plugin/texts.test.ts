@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Live } from '../../../src/kube/index.ts';
+import type { KubeObject, Live } from '../../../src/kube/index.ts';
 import type { Deployment, Pod } from '../../../src/kube/resources.ts';
 import { labels } from '../../../src/api/names.ts';
 import type { R2RDeployment } from '../../../src/api/r2rdeployment.ts';
@@ -17,14 +17,25 @@ import { podKey, type RouterAnswer } from '../../../src/cli/view/router-answers.
 import { stored } from '../../api/deployments.ts';
 import { storedRouter, routerManifest } from '../../api/routers.ts';
 import { assertGoldenText } from './golden-text.ts';
-import { ago, crashingPod, imagePullPod, readyPod, revisions, rollingStatus, routerAnswer, runningRouterStatus, stepPod, unschedulablePod } from './fixtures.ts';
+import {
+  ago,
+  crashingPod,
+  imagePullPod,
+  readyPod,
+  revisions,
+  rollingStatus,
+  routerAnswer,
+  runningRouterStatus,
+  stepPod,
+  unschedulablePod,
+} from './fixtures.ts';
 
 const now = new Date('2026-03-01T12:00:00Z');
 const screen: Screen = { width: 80, paint: plain, terminal: true };
 
-const live = <T extends object>(object: T, namespace = 'models'): Live<Pod> => {
+const live = <T extends KubeObject>(object: object, namespace = 'models'): Live<T> => {
   const { metadata } = object as { metadata: { name: string } };
-  return { ...object, metadata: { ...metadata, namespace, uid: `uid-${metadata.name}`, resourceVersion: '1' } } as unknown as Live<Pod>;
+  return { ...object, metadata: { ...metadata, namespace, uid: `uid-${metadata.name}`, resourceVersion: '1' } } as unknown as Live<T>;
 };
 
 const spec = {
@@ -33,7 +44,7 @@ const spec = {
 };
 
 const child = (revision: keyof typeof revisions, role: 'slm' | 'llm', replicas: number): Live<Deployment> =>
-  live({
+  live<Deployment>({
     ...{ apiVersion: 'apps/v1', kind: 'Deployment', spec: { replicas } },
     metadata: { name: `chat-${revisions[revision]}-${role}`, labels: labels('chat', revisions[revision], role) },
   });
@@ -51,7 +62,7 @@ function rolling(name = 'chat'): DeploymentFamily {
       imagePullPod(now, name, revisions.next, 'pqrst', 'gpu-3'),
       crashingPod(now, name, revisions.next, 'crash', 'gpu-3'),
       unschedulablePod(now, name, revisions.next, 'unsch'),
-    ].map((pod) => live(pod)),
+    ].map((pod) => live<Pod>(pod)),
   };
 }
 
@@ -71,7 +82,12 @@ describe('what kubectl r2r prints', () => {
   it('status of a roll-out that does not get on, within 80 columns', () => {
     const family = rolling();
     const view = deploymentView(family, answersOf(family, 0, 0), now);
-    const lines = statusText({ deployments: [view], routers: [], notes: ['pods of another namespace cannot be read'] }, 'models', now, screen);
+    const lines = statusText(
+      { deployments: [view], routers: [], notes: ['pods of another namespace cannot be read'] },
+      'models',
+      now,
+      screen,
+    );
     noWiderThan(lines, 80);
     assertGoldenText('kubectl-r2r-status.txt', lines);
   });
@@ -82,7 +98,10 @@ describe('what kubectl r2r prints', () => {
     const of = (width: number): readonly string[] =>
       statusText({ deployments: [view], routers: [], notes: [] }, 'models', now, { ...screen, width });
     noWiderThan(of(80), 80);
-    assert.ok(of(80).some((line) => /…\S*-llm-5d4f8d9c7-klmno/.test(line)), of(80).join('\n'));
+    assert.ok(
+      of(80).some((line) => /…\S*-llm-5d4f8d9c7-klmno/.test(line)),
+      of(80).join('\n'),
+    );
     assert.ok(of(160).some((line) => line.includes(`a-name-of-forty-characters-is-the-longest-${revisions.old}-llm-5d4f8d9c7-klmno`)));
   });
 
@@ -90,7 +109,7 @@ describe('what kubectl r2r prints', () => {
     const { spec: routerSpec } = routerManifest('math', 'models') as unknown as { spec: Parameters<typeof storedRouter>[1] };
     const router = { ...storedRouter('math', routerSpec), status: runningRouterStatus(now) };
     const metadata = { ...router.metadata, creationTimestamp: ago(now, 3 * 86_400), resourceVersion: '1', name: 'math', uid: 'uid' };
-    const pods = [stepPod(now, 'math', 'respond', 0, 'gpu-1'), stepPod(now, 'math', 'respond', 1, 'gpu-2')].map((pod) => live(pod));
+    const pods = [stepPod(now, 'math', 'respond', 0, 'gpu-1'), stepPod(now, 'math', 'respond', 1, 'gpu-2')].map((pod) => live<Pod>(pod));
     const view = routerView({ router: { ...router, metadata } as unknown as Live<R2RRouter>, pods }, now);
     const lines = statusText({ deployments: [], routers: [view], notes: [] }, 'models', now, screen);
     noWiderThan(lines, 80);
@@ -111,7 +130,10 @@ describe('what kubectl r2r prints', () => {
     const second = answersOf(family, 150, 2000);
     const quiet = { ...rolling('quiet'), pods: [] };
     const managed = { manager: 'r2r-operator-status', operation: 'Apply', subresource: 'status', time: ago(now, 420) };
-    const old = { ...quiet, deployment: { ...quiet.deployment, metadata: { ...quiet.deployment.metadata, managedFields: [managed] } } } as DeploymentFamily;
+    const old = {
+      ...quiet,
+      deployment: { ...quiet.deployment, metadata: { ...quiet.deployment.metadata, managedFields: [managed] } },
+    } as DeploymentFamily;
     const numbers = [deploymentNumbers(family, second, first), deploymentNumbers(old, second, first)];
     const lines = topTable(numbers, { namespaces: false, routers: true }, now, screen);
     noWiderThan(lines, 80);
@@ -145,7 +167,13 @@ describe('what kubectl r2r prints', () => {
     const painted = (tty: boolean, environment: Record<string, string>): boolean =>
       screenOf({ isTTY: tty, columns: 120 }, environment).paint('x', 'bad') !== 'x';
     assert.deepEqual(
-      [painted(true, {}), painted(false, {}), painted(true, { NO_COLOR: '1' }), painted(true, { NO_COLOR: '' }), painted(true, { TERM: 'dumb' })],
+      [
+        painted(true, {}),
+        painted(false, {}),
+        painted(true, { NO_COLOR: '1' }),
+        painted(true, { NO_COLOR: '' }),
+        painted(true, { TERM: 'dumb' }),
+      ],
       [true, false, false, true, false],
     );
     assert.deepEqual([screenOf({ isTTY: true, columns: 120 }, {}).width, screenOf({ isTTY: true, columns: 40 }, {}).width], [120, 80]);

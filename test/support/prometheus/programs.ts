@@ -61,7 +61,11 @@ export async function prometheusOperatorCrds(progress: (line: string) => void): 
     if (await whole()) return;
     await needGo();
     progress('fetching the CRDs of prometheus-operator, once');
-    const answer = await run('go', ['mod', 'download', '-json', module], { cwd: join(import.meta.dirname, 'operator-crds'), env: env(), timeoutMs: 10 * 60_000 });
+    const answer = await run('go', ['mod', 'download', '-json', module], {
+      cwd: join(import.meta.dirname, 'operator-crds'),
+      env: env(),
+      timeoutMs: 10 * 60_000,
+    });
     const { Dir } = JSON.parse(answer) as { readonly Dir: string };
     for (const [index, name] of names.entries()) {
       const scratch = `${files[index] ?? ''}.copying`;
