@@ -16,11 +16,11 @@ export interface Alert {
 const operator = '{r2r_component="operator"}';
 const ofDeployment = 'by (namespace, r2r_deployment)';
 const deployment = 'R2RDeployment {{ $labels.namespace }}/{{ $labels.r2r_deployment }}';
-const resource = '{{ $labels.kind }} {{ $labels.resource_namespace }}/{{ $labels.resource }}';
+export const resource = '{{ $labels.kind }} {{ $labels.namespace }}/{{ $labels.name }}';
 
 /** Every replica of the operator has the same caches. */
-const problem = (matchers: string): string =>
-  `max by (kind, resource_namespace, resource, type, reason) (r2r_operator_condition_problem{${matchers}}) > 0`;
+export const problem = (matchers: string): string =>
+  `max by (kind, namespace, name, type, reason) (r2r_operator_condition_problem{${matchers}}) > 0`;
 
 export const operatorAlerts: readonly Alert[] = [
   {
@@ -62,7 +62,7 @@ export const operatorAlerts: readonly Alert[] = [
     expr: `min by (pod, resource) (kube_informer_synced${operator}) == 0`,
     for: '10m',
     severity: 'warning',
-    summary: 'The operator’s pod {{ $labels.pod }} has not listed {{ $labels.resource }}',
+    summary: 'The operator’s pod {{ $labels.pod }} has not listed {{ $labels.name }}',
     description: 'It decides nothing before its caches are filled; a missing right or a missing CRD is the usual cause.',
   },
   {
@@ -134,7 +134,7 @@ export const deploymentAlerts: readonly Alert[] = [
   },
   {
     name: 'R2RInsufficientCapacity',
-    expr: problem('reason="InsufficientCapacity",type=~"SLMReady|LLMReady|JobsReady"'),
+    expr: problem('reason="InsufficientCapacity",type=~"SLMReady|LLMReady|ScalingReady|JobsReady"'),
     for: '10m',
     severity: 'warning',
     summary: `Pods of ${resource} wait for room: {{ $labels.type }}`,

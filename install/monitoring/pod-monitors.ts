@@ -66,6 +66,8 @@ function podMonitor(
           port,
           path: '/metrics',
           interval,
+          // the operator's series are about resources of other namespaces; what tenants' pods say of theirs is not believed
+          ...(component === 'operator' && { honorLabels: true }),
           relabelings: [
             { targetLabel: 'r2r_component', replacement: component },
             ...relabelings,

@@ -4,8 +4,9 @@ import type { Alert } from './alerts.ts';
 import { monitoringDefaults, monitoringLabels } from './options.ts';
 import type { MonitoringOptions } from './options.ts';
 import { recordings } from './recordings.ts';
+import { scalingAlerts } from './scaling.ts';
 
-export const alerts: readonly Alert[] = [...operatorAlerts, ...deploymentAlerts, ...routerAlerts];
+export const alerts: readonly Alert[] = [...operatorAlerts, ...deploymentAlerts, ...scalingAlerts, ...routerAlerts];
 
 /** `groups` of a Prometheus rules file: recordings, and the alerts. */
 export function ruleGroups(options: MonitoringOptions = {}): readonly JsonObject[] {
@@ -27,7 +28,7 @@ export function ruleGroups(options: MonitoringOptions = {}): readonly JsonObject
   return [
     { name: 'r2r.recordings', interval: '1m', rules: recordings.map((rule) => ({ ...rule })) },
     group('r2r.operator', operatorAlerts),
-    group('r2r.deployments', deploymentAlerts),
+    group('r2r.deployments', [...deploymentAlerts, ...scalingAlerts]),
     group('r2r.routers', routerAlerts),
   ];
 }

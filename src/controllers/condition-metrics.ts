@@ -17,22 +17,22 @@ const silent: ReadonlySet<string> = new Set(['Reconciling']);
 
 /**
  * One series for each condition that is not as it should be, none for the others: however many resources there are, monitoring keeps only
- * those that need somebody. Labels do not begin with `namespace`, which is that of the operator's own pod.
+ * those that need somebody. `namespace` and `name` are the resource's: whoever scrapes must keep them (`honorLabels`).
  *
  * @param resources - the caches, read at each scrape
  */
 export function publishConditions(registry: Registry, resources: () => Iterable<Conditioned>): void {
-  const gauge: Gauge<'kind' | 'resource_namespace' | 'resource' | 'type' | 'status' | 'reason'> = new Gauge({
+  const gauge: Gauge<'kind' | 'namespace' | 'name' | 'type' | 'status' | 'reason'> = new Gauge({
     name: 'r2r_operator_condition_problem',
     help: '1 for each condition of a resource that is not as it should be.',
-    labelNames: ['kind', 'resource_namespace', 'resource', 'type', 'status', 'reason'],
+    labelNames: ['kind', 'namespace', 'name', 'type', 'status', 'reason'],
     registers: [registry],
     collect() {
       gauge.reset();
       for (const { kind, metadata, status } of resources()) {
         for (const { type, status: is, reason } of status?.conditions ?? []) {
           if (silent.has(type) || (is === 'True') !== goodWhenFalse.has(type)) continue;
-          gauge.set({ kind, resource_namespace: metadata.namespace ?? '', resource: metadata.name ?? '', type, status: is, reason }, 1);
+          gauge.set({ kind, namespace: metadata.namespace ?? '', name: metadata.name ?? '', type, status: is, reason }, 1);
         }
       }
     },

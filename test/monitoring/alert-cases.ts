@@ -12,7 +12,7 @@ export interface AlertCase {
 const one = 'namespace="models",r2r_deployment="chat",pod="a"';
 const another = 'namespace="models",r2r_deployment="chat",pod="b"';
 const condition = (kind: string, type: string, status: string, reason: string, pod = 'o1'): string =>
-  `r2r_operator_condition_problem{r2r_component="operator",pod="${pod}",kind="${kind}",resource_namespace="models",resource="chat",type="${type}",status="${status}",reason="${reason}"}`;
+  `r2r_operator_condition_problem{r2r_component="operator",pod="${pod}",kind="${kind}",namespace="models",name="chat",type="${type}",status="${status}",reason="${reason}"}`;
 const operator = (pod: string, more = ''): string => `{r2r_component="operator",pod="${pod}"${more}}`;
 const step = '{namespace="models",r2r_router="math",step="respond",shard="0",pod="p"}';
 const endpoint = '{namespace="models",r2r_deployment="chat",pod="a",endpoint="http://10.0.0.1:30000",pod_uid="u"}';
@@ -254,5 +254,25 @@ export const alertCases: readonly AlertCase[] = [
   {
     ...{ alert: 'R2RRolledBack', about: 'on its way', at: '5m', fires: false },
     series: { [condition('R2RRouter', 'RolledOut', 'False', 'RollingOut')]: '1x30' },
+  },
+  {
+    ...{ alert: 'R2RScalingMetricsStale', about: 'routers do not answer', at: '15m', fires: true },
+    series: { [condition('R2RDeployment', 'ScalingReady', 'False', 'StaleMetrics')]: '1x30' },
+  },
+  {
+    ...{ alert: 'R2RScalingMetricsStale', about: 'no capacity is another alert', at: '15m', fires: false },
+    series: { [condition('R2RDeployment', 'ScalingReady', 'False', 'InsufficientCapacity')]: '1x30' },
+  },
+  {
+    ...{ alert: 'R2RPoolAtMaximum', about: 'for an hour', at: '60m', fires: true },
+    series: {
+      'r2r_operator_scaling_reason{r2r_component="operator",pod="o1",namespace="models",name="chat",pool="llm",reason="AtMaximum"}': '1x60',
+    },
+  },
+  {
+    ...{ alert: 'R2RPoolAtMaximum', about: 'at rest', at: '60m', fires: false },
+    series: {
+      'r2r_operator_scaling_reason{r2r_component="operator",pod="o1",namespace="models",name="chat",pool="llm",reason="Steady"}': '1x60',
+    },
   },
 ];

@@ -1,5 +1,6 @@
 import type { JsonObject } from '../../../src/manifests/index.ts';
 import { recorded } from '../recordings.ts';
+import { scalingRows } from '../scaling.ts';
 import { dashboard, quantiles } from './panels.ts';
 
 const one = 'namespace="$namespace",r2r_deployment="$deployment"';
@@ -118,6 +119,7 @@ export function deploymentDashboard(): JsonObject {
           },
         ],
       },
+      ...scalingRows,
     ],
   });
 }

@@ -41,7 +41,7 @@ export function operatorDashboard(): JsonObject {
             kind: 'table',
             queries: [
               {
-                expr: `max by (kind, resource_namespace, resource, type, status, reason) (r2r_operator_condition_problem{${own}})`,
+                expr: `max by (kind, namespace, name, type, status, reason) (r2r_operator_condition_problem{${own}})`,
                 legend: '',
               },
             ],
