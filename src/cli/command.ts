@@ -36,7 +36,8 @@ export async function runCommand({ name, json }: CommandOptions, command: (signa
   }
   try {
     const result = await command(stop.signal);
-    console.log(json ? JSON.stringify(result.json) : result.text.join('\n'));
+    // a command that watches has printed everything itself
+    if (json || result.text.length > 0) console.log(json ? JSON.stringify(result.json) : result.text.join('\n'));
   } catch (error) {
     if (!(error instanceof Error && 'code' in error)) throw error;
     if (json) console.log(JSON.stringify({ error: { code: error.code, message: error.message } }));

@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 /** `kubectl r2r <command>`: kubectl runs `kubectl-r2r` from the PATH. */
+import { lookingCommands } from './looking-commands.ts';
 import { choice, runProcess } from './programs.ts';
 
 const kubectlR2R = choice('kubectl r2r', 'command', {
+  ...lookingCommands,
   rollout: {
     about: 'roll-outs of an R2RDeployment: status, history',
     load: async () => (await import('./rollout-commands.ts')).rolloutCommands,

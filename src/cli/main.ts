@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The one executable of every image: `r2r <program> [flags]`. */
+import { lookingCommands } from './looking-commands.ts';
 import { choice, runProcess } from './programs.ts';
 
 const r2r = choice('r2r', 'program', {
@@ -22,6 +23,7 @@ const r2r = choice('r2r', 'program', {
     about: 'two CPU model servers in one container, one started after the other (placement Colocated)',
     load: async () => (await import('./engines.ts')).engines,
   },
+  ...lookingCommands,
 });
 
 await runProcess('r2r', r2r, process.argv.slice(2));

@@ -5,10 +5,11 @@ export type Program = (argv: readonly string[]) => Promise<void>;
 export type Programs = Readonly<Record<string, { readonly about: string; readonly load: () => Promise<Program> }>>;
 
 function usageOf(command: string, what: string, programs: Programs): string {
+  const width = Math.max(10, ...Object.keys(programs).map((name) => name.length + 2));
   return [
     `usage: ${command} <${what}> [flags]`,
     '',
-    ...Object.entries(programs).map(([name, { about }]) => `  ${name.padEnd(10)}${about}`),
+    ...Object.entries(programs).map(([name, { about }]) => `  ${name.padEnd(width)}${about}`),
     '',
     `\`${command} <${what}> --help\` lists its flags.`,
   ].join('\n');

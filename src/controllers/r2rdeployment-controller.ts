@@ -3,6 +3,7 @@ import type { Registry } from 'prom-client';
 import { Controller, anyChange, beyondStatus } from '../kube/index.ts';
 import type { EventRecorder, KubeClient, KubeMetrics, Logger, Manager } from '../kube/index.ts';
 import type { RenderOptions } from '../manifests/index.ts';
+import { publishConditions } from './condition-metrics.ts';
 import { OperatorMetrics } from './metrics.ts';
 import { followersOf, instanceKey, makeCaches } from './caches.ts';
 import { r2rDeployments } from './resource-types.ts';
@@ -36,6 +37,7 @@ export interface R2RDeploymentControllerOptions {
 export function addR2RDeploymentController(manager: Manager, options: R2RDeploymentControllerOptions): Controller {
   const { caches = makeCaches(manager) } = options;
   const operatorMetrics = new OperatorMetrics(options.registry, () => caches.r2r.list());
+  publishConditions(options.registry, () => [...caches.r2r.list(), ...caches.routers.list()]);
   const scalers = new ScalingLoop({
     ...options,
     caches,

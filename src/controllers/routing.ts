@@ -49,7 +49,7 @@ export function routingSummary(routing: Routing | undefined): { llmRatio?: strin
 }
 
 /** 5600000000 -> 5.6B, 104000 -> 100K (two digits). */
-function humanCount(value: number): string {
+export function humanCount(value: number): string {
   for (const [unit, size] of [
     ['B', 1e9],
     ['M', 1e6],

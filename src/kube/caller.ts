@@ -16,6 +16,8 @@ export interface Call extends Outgoing {
   readonly deadlineMs: number;
   readonly retries: number;
   readonly signal?: AbortSignal | undefined;
+  /** Of the body of a successful answer; a longer one fails. */
+  readonly maxBytes?: number | undefined;
 }
 
 const firstPauseMs = 100;
@@ -41,7 +43,9 @@ export class Caller {
     using deadline = new Deadline(labelOf(call), call.deadlineMs, call.signal);
     const started = performance.now();
     try {
-      return await this.#withRetries(call, deadline, 'call', ({ body }) => body.text());
+      return await this.#withRetries(call, deadline, 'call', ({ body }) =>
+        call.maxBytes === undefined ? body.text() : shortText(body, call.maxBytes),
+      );
     } finally {
       this.#metrics?.requestDuration.observe({ verb: call.verb, resource: call.resource }, (performance.now() - started) / 1000);
     }
@@ -104,6 +108,18 @@ export class Caller {
     this.#warned.add(warning);
     this.#logger.warn({ request: labelOf(call), warning }, 'API server warns');
   }
+}
+
+async function shortText(body: AsyncIterable<unknown>, maxBytes: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  // to leave the loop is to destroy the stream
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    bytes += chunk.byteLength;
+    if (bytes > maxBytes) throw new Error(`the answer is longer than ${Math.round(maxBytes / 1024)} KiB`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 export function labelOf({ method, path }: Outgoing): string {

@@ -99,6 +99,8 @@ export interface RawRequest extends CallOptions {
   readonly contentType?: string;
   /** Sent as JSON unless it is a string. */
   readonly body?: unknown;
+  /** Of an answer that is longer no more is read, and the call fails: what a pod behind the proxy says is its own. @default no limit */
+  readonly maxBytes?: number;
 }
 
 const defaults = { deadlineMs: 30_000, retries: 5, pageSize: 500, watchSeconds: 300, graceMs: 30_000 };
@@ -257,10 +259,13 @@ export class KubeClient implements AsyncDisposable {
 
   /** Any other path: pod proxy, pod logs, `/version`. Resolves to the body as text; JSON is the caller's to parse. */
   raw(request: RawRequest): Promise<string> {
-    const { method = 'GET', path, body, contentType = 'application/json' } = request;
+    const { method = 'GET', path, body, contentType = 'application/json', maxBytes } = request;
     const send: Body | undefined = body === undefined ? undefined : [contentType, body];
     const idempotent = method !== 'POST' && method !== 'PATCH';
-    return this.#text({ verb: method.toLowerCase(), method, path, idempotent, ...(send && { send }) }, request);
+    return this.#text(
+      { verb: method.toLowerCase(), method, path, idempotent, ...(send && { send }), ...(maxBytes && { maxBytes }) },
+      request,
+    );
   }
 
   /** Closes all connections; calls under way are rejected. */
@@ -324,7 +329,7 @@ export class KubeClient implements AsyncDisposable {
     return this.#caller.text(this.#call(request, options));
   }
 
-  #call({ verb, type, method, path, idempotent, send, headers }: Request, options: CallOptions): Call {
+  #call({ verb, type, method, path, idempotent, send, headers, maxBytes }: Request, options: CallOptions): Call {
     return {
       verb,
       resource: type ? resourceName(type) : 'raw',
@@ -336,6 +341,7 @@ export class KubeClient implements AsyncDisposable {
       deadlineMs: options.deadlineMs ?? this.#options.deadlineMs ?? defaults.deadlineMs,
       retries: options.retries ?? this.#options.retries ?? defaults.retries,
       signal: options.signal,
+      maxBytes,
     };
   }
 }
@@ -350,6 +356,7 @@ interface Request {
   readonly idempotent: boolean;
   readonly send?: Body;
   readonly headers?: Readonly<Record<string, string>>;
+  readonly maxBytes?: number;
 }
 
 interface Page<T extends KubeObject> {

@@ -19,6 +19,7 @@ import { LlmPool, type LlmEndpoint } from './llm-pool.ts';
 import { LlmPace } from './llm-pace.ts';
 import type { Log } from './log.ts';
 import { RouterMetrics } from './metrics.ts';
+import { publishState } from './state-metrics.ts';
 import { readModelFacts } from './model-folder.ts';
 import type { Network } from './network-in-force.ts';
 import { promptModel } from './prompt.ts';
@@ -225,6 +226,7 @@ export async function startRouter(options: RouterOptions): Promise<RunningRouter
     serving: servingNow,
   });
   access = () => api.waitingFor;
+  publishState(metrics.registry, () => ({ ready: state().ready, alarms: status().alarms, threshold: routingStatus(live).threshold }));
   const admin = await Listening.on(
     adminApi({
       registry: metrics.registry,
