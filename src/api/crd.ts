@@ -4,7 +4,7 @@ import { structural } from './structural.ts';
 import type { StructuralSchema } from './structural.ts';
 
 const columns = [
-  ['Ready', 'string', '.status.conditions[?(@.type=="Ready")].status', 'Whether requests are answered.'],
+  ['Ready', 'string', '.status.conditions[?(@.type=="Ready")].status', 'Whether requests are answered, or are not to be.'],
   ['SLM', 'string', '.status.summary.slm', 'Ready and wanted SLM pods.'],
   ['LLM', 'string', '.status.summary.llm', 'Ready and wanted LLM pods.'],
   ['LLM%', 'string', '.status.summary.llmRatio', 'Share of tokens supplied by the LLM over the last minute.'],

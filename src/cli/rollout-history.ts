@@ -36,7 +36,7 @@ export function rolloutHistory(argv: readonly string[]): Promise<void> {
 export interface HistoryRow {
   readonly revision: string;
   readonly state: 'Serving' | 'Target' | '';
-  readonly servedSince?: string;
+  readonly servedSince?: string | undefined;
   readonly slm?: string | undefined;
   readonly llm?: string | undefined;
   readonly slmImage?: string | undefined;

@@ -7,7 +7,9 @@ import type { AppliedChild } from './children.ts';
 
 /** A child that had to be written although the spec had been reached: somebody changed or deleted it. */
 export function noteChild(recorder: EventRecorder, owner: Live<R2RDeployment>, { object, outcome }: AppliedChild): void {
-  const reached = owner.status?.observedGeneration === owner.metadata.generation && isTrue(owner.status?.conditions, 'Ready');
+  const { conditions, observedGeneration } = owner.status ?? {};
+  const isSettled = isTrue(conditions, 'Ready') && !isTrue(conditions, 'Reconciling');
+  const reached = observedGeneration === owner.metadata.generation && isSettled;
   // what the operator itself scales or drains is no drift
   if (outcome === 'unchanged' || !reached || (outcome === 'changed' && owner.spec.pools?.changing)) return;
   const what = `${object.kind} ${object.metadata.name}`;

@@ -1,4 +1,5 @@
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
+import type { R2RDeploymentStatus } from '../api/r2rdeployment-status.ts';
 import { maxHistory } from '../api/rollout-history.ts';
 import type { ServedRevision } from '../api/rollout-history.ts';
 
@@ -21,12 +22,14 @@ export function described({ metadata, spec }: R2RDeployment): Described {
 
 /** The history with `serving` at its head. @param known - undefined where the present spec is not that of the serving revision */
 export function withServing(
-  history: readonly ServedRevision[] = [],
+  { history = [], revision }: Pick<R2RDeploymentStatus, 'history' | 'revision'>,
   serving: string,
   known: Described | undefined,
   now: Date,
 ): ServedRevision[] {
   if (history[0]?.revision === serving) return [...history];
+  // it may have served before there was a history
+  const isNew = revision?.serving !== serving;
   const servedSince = now.toISOString().replace(/\.\d+Z$/, 'Z');
-  return [{ revision: serving, servedSince, ...known }, ...history].slice(0, maxHistory);
+  return [{ revision: serving, ...(isNew && { servedSince }), ...known }, ...history].slice(0, maxHistory);
 }

@@ -111,7 +111,7 @@ export function computeStatus(seen: Observation, previous: R2RDeploymentStatus |
 
 function history({ serving, target, rollout, now }: Observation, previous: R2RDeploymentStatus | undefined): ServedRevision[] {
   const isOfSpec = serving === (rollout.paused?.revision ?? target);
-  return withServing(previous?.history, serving, isOfSpec ? rollout.described : undefined, now);
+  return withServing(previous ?? {}, serving, isOfSpec ? rollout.described : undefined, now);
 }
 
 /** Known once every router scores with what the configuration names; while another one is loaded it stays what it was. */

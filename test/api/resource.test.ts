@@ -50,6 +50,9 @@ describe('the API server, given a right R2RDeployment', function () {
       },
       api: { service: { type: 'ClusterIP' } },
       networkPolicy: { enabled: true },
+      podDisruptionBudget: { enabled: true },
+      rollout: { strategy: 'Surge', progressDeadlineSeconds: 1500 },
+      suspend: false,
     });
   });
 

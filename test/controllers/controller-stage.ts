@@ -206,6 +206,16 @@ export class ControllerStage {
     await this.admin.patch(pods, key, { status }, { subresource: 'status' });
   }
 
+  /** A pod of a Deployment that no node has room for. */
+  async findNoRoom(revision: string, role: Role): Promise<void> {
+    const child = await until(`the ${role} Deployment`, 30_000, () => this.child(revision, role));
+    const key = await this.#makePod(child);
+    const message = '0/1 nodes are available: 1 Insufficient nvidia.com/gpu.';
+    const scheduled = { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message };
+    const status = { conditions: [scheduled, { type: 'Ready', status: 'False' }], containerStatuses: [], initContainerStatuses: [] };
+    await this.admin.patch(pods, key, { status }, { subresource: 'status' });
+  }
+
   async #makePod({ spec }: Live<Deployment>): Promise<{ readonly namespace: string; readonly name: string }> {
     const template = spec?.template;
     assert.ok(template);

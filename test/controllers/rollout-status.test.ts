@@ -204,6 +204,11 @@ describe('the history of revisions', () => {
     );
   });
 
+  it('does not make a time up for a revision that served before there was a history', () => {
+    const { history: _, ...old } = computeStatus(observation(), undefined);
+    assert.deepEqual(computeStatus(observation(), old).history, [{ revision: 'aaaaaaaa', slm: '/models/slm', llm: '/models/llm' }]);
+  });
+
   it('does not describe a revision by the spec that waits behind it', () => {
     const paused = { strategy: 'None', paused: { revision: 'bbbbbbbb' } } as const;
     assert.deepEqual(Object.keys(computeStatus(observation(paused), undefined).history?.[0] ?? {}), ['revision', 'servedSince']);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { templateRecordName } from '../../src/api/names.ts';
 import { specSchema } from '../../src/api/r2rdeployment.ts';
 import { revisionOf, templateKey } from '../../src/api/revision.ts';
@@ -103,6 +104,22 @@ describe('roll-outs on a real API server', function () {
       await stage.tells({ Ready: 'True Serving', Reconciling: 'False UpToDate', Stalled: 'False NoProblem' });
       assert.equal((await stage.child(first, 'llm'))?.metadata.uid, uid);
       assert.equal(await stage.child(third, 'llm'), undefined);
+    });
+
+    it('waits for room, past its deadline, until the strategy needs none', async () => {
+      const first = await serving({ rollout: { progressDeadlineSeconds: 10 } });
+      await stage.patch({ llm: { contextLength: 256 } });
+      const second = await stage.target(first);
+      await stage.findNoRoom(second, 'llm');
+      await sleep(11_000);
+      await stage.tells({ Ready: 'False InsufficientCapacity', Reconciling: 'True InsufficientCapacity', Stalled: 'False NoProblem' });
+      assert.match(await stage.message('Reconciling'), /set spec\.rollout\.strategy to InPlace$/);
+      assert.equal(await stage.serving(), first);
+      await stage.patch({ rollout: { strategy: 'InPlace' } });
+      await until('the endpoint has moved', 20_000, async () => (await stage.serving()) === second);
+      await stage.goAway(first, 'slm');
+      await until('the old LLM was told to go', 20_000, async () => !(await stage.child(first, 'llm')));
+      assert.equal(await stage.wants(second, 'llm'), 2, 'what waits for room goes on waiting');
     });
 
     it('moves only after the probe, and keeps a history', async () => {

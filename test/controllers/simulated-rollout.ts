@@ -18,6 +18,7 @@ export type Happening =
   | { readonly kind: 'spec'; readonly revision: string }
   | { readonly kind: 'strategy'; readonly strategy: RolloutStrategy }
   | { readonly kind: 'pod'; readonly pick: number; readonly breaks: boolean }
+  | { readonly kind: 'pods' }
   | { readonly kind: 'step'; readonly probeWorks: boolean };
 
 export interface Decided {
@@ -48,6 +49,7 @@ export class SimulatedRollout {
     if (event.kind === 'spec') this.#wanted = event.revision;
     else if (event.kind === 'strategy') this.strategy = event.strategy;
     else if (event.kind === 'pod') this.#podEvent(event.pick, event.breaks);
+    else if (event.kind === 'pods') this.#advanceAll();
     else return this.#reconcile(event.probeWorks);
     return undefined;
   }
@@ -55,7 +57,7 @@ export class SimulatedRollout {
   /** One round in which everything that can go on does: a step of the operator, then every pod. */
   settle(): void {
     this.#reconcile(true);
-    this.#eachPod((name, role, half) => this.#advance(name, role, half));
+    this.#advanceAll();
   }
 
   withPods(): string[] {
@@ -103,6 +105,10 @@ export class SimulatedRollout {
     half.wanted = wanted;
     if (wanted === 1) half.pod ??= 'pending';
     else if (half.pod !== undefined) half.pod = 'ending';
+  }
+
+  #advanceAll(): void {
+    this.#eachPod((name, role, half) => this.#advance(name, role, half));
   }
 
   #podEvent(pick: number, breaks: boolean): void {
