@@ -100,7 +100,12 @@ function scope(deployment: R2RDeployment, revision?: string) {
 }
 
 /** A plain ApiObject: cdk8s's typed Deployment would drop the sidecar's restartPolicy, which is newer than its Kubernetes 1.27. */
-function addDeployment(chart: Chart, role: Component, { deployment, revision, replicas }: RevisionInput, template: JsonObject): void {
+function addDeployment(
+  chart: Chart,
+  role: Component,
+  { deployment, revision, templates, replicas }: RevisionInput,
+  template: JsonObject,
+): void {
   const { metadata } = deployment;
   new ApiObject(chart, `${role}-deployment`, {
     apiVersion: 'apps/v1',
@@ -111,8 +116,8 @@ function addDeployment(chart: Chart, role: Component, { deployment, revision, re
       selector: { matchLabels: selectorLabels(metadata.name, revision, role) },
       // Within a revision only the router's image or resources change the pods: never a gap, one pod more for a while.
       strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
-      // Above the engine's start-up time, so that a slow start is not reported as a failure.
-      progressDeadlineSeconds: 1500,
+      // Above the engine's start-up time, so that a slow start is not reported as a failure; a Colocated unit starts two, one after the other.
+      progressDeadlineSeconds: templates.llm ? 1500 : 2700,
       revisionHistoryLimit: 2,
       template,
     },
