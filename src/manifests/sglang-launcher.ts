@@ -5,7 +5,7 @@
  */
 export const sglangLauncher = `\
 # Starts two model servers one after the other and lives as long as both do.
-import glob, http.client, http.server, json, os, signal, socket, subprocess, sys, threading, time
+import glob, http.client, http.server, json, os, signal, socket, socketserver, subprocess, sys, threading, time
 from urllib.parse import urlsplit
 
 plan = json.loads(sys.argv[1])
@@ -76,6 +76,12 @@ class Report(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+class Server(socketserver.ThreadingTCPServer):
+    # not http.server's own, which asks the DNS for its name before it answers
+    address_family = socket.AF_INET6 if ":" in plan["report"]["host"] else socket.AF_INET
+    allow_reuse_address = daemon_threads = True
 
 
 def reap():
@@ -168,10 +174,8 @@ def main():
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-    host, port = plan["report"]["host"], plan["report"]["port"]
-    server_class = http.server.ThreadingHTTPServer
-    server_class.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    threading.Thread(target=server_class((host, port), Report).serve_forever, daemon=True).start()
+    server = Server((plan["report"]["host"], plan["report"]["port"]), Report)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     share_memory()
     for engine in engines:
         began = time.monotonic()

@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { blamedEngine, engineReportSchema, type EnginePlan } from '../../src/api/engine-plan.ts';
 import { sglangLauncher } from '../../src/manifests/sglang-launcher.ts';
 import { until } from '../cluster/progress.ts';
+import { freePorts } from './free-ports.ts';
 
 const stub = join(import.meta.dirname, 'stub-engine.ts');
 const main = join(import.meta.dirname, '../../src/cli/main.ts');
@@ -18,14 +18,6 @@ const launchers = {
   'the script for the SGLang image': ['python3', '-c', sglangLauncher],
   'r2r engines': [process.execPath, main, 'engines'],
 } as const;
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
-}
 
 const isAlive = (pid: number): boolean => {
   try {
