@@ -106,7 +106,7 @@ export class ModelCache {
     const { client, caches, render } = this.#options;
     for (const { remove } of decisions) if (remove) await this.#remove(deployment, remove, signal);
     const wanted = models.filter((_, index) => decisions[index]?.create);
-    if (decisions.some(({ status }) => status.state !== 'Ready')) await this.#keepPolicy(deployment, signal);
+    await this.#keepPolicy(deployment, signal);
     // Rendered before any is made: an overlay that cannot be merged makes none.
     const jobs = wanted.map((model) => modelJob(deployment, model, render));
     for (const job of jobs) await makeOnce({ client, caches }, deployment, job, signal);

@@ -279,6 +279,8 @@ describe('models on a hub, by the controller on a real API server', function () 
     await complete(llm);
     for (const { metadata } of await allJobs()) await admin.delete(jobType, metadata, { propagation: 'Background' });
     await until('no Job', 20_000, async () => (await allJobs()).length === 0);
+    await change({ networkPolicy: { enabled: false } });
+    await until('no policy', 20_000, async () => !(await admin.find(networkPolicies, { namespace, name: `${name}-models` })));
     await admin.patch(r2rDeployments, { namespace, name }, { metadata: { labels: { looked: 'again' } } });
     await sleep(3_000);
     assert.equal((await allJobs()).length, 0);
