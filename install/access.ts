@@ -21,12 +21,12 @@ const operatorRules: k8s.PolicyRule[] = [
   // Of an LLM that spans nodes; the cluster need not know the kind.
   { apiGroups: ['leaderworkerset.x-k8s.io'], resources: ['leaderworkersets'], verbs: manage },
   { apiGroups: ['rbac.authorization.k8s.io'], resources: ['roles', 'rolebindings'], verbs: manage },
-  // get, here and below: a router's names may be taken by objects that are not ours, which the caches do not hold.
+  // get, here and below: names of what routers and downloads of models need may be taken by objects that are not ours, which the caches do not hold.
   { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: ['get', ...manage] },
   { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs: manage },
   // Jobs are made once and never changed.
   { apiGroups: ['batch'], resources: ['jobs'], verbs: ['get', 'list', 'watch', 'create', 'delete'] },
-  // patch: whether a workspace goes with its router. Never deleted: the garbage collector does that where the spec says so.
+  // patch: whether a workspace or a cache of models goes with its resource. Never deleted: the garbage collector does that where the spec says so.
   { apiGroups: [''], resources: ['persistentvolumeclaims'], verbs: ['get', 'list', 'watch', 'create', 'patch'] },
   // patch: which LLM pod goes when the pool shrinks, an annotation.
   { apiGroups: [''], resources: ['pods'], verbs: ['list', 'watch', 'patch'] },

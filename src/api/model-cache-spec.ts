@@ -23,7 +23,7 @@ export const modelCacheSchema = z
       .enum(accessModes)
       .default('ReadWriteMany')
       .describe(
-        '`ReadWriteMany`: pods run on any node. `ReadWriteOnce`: the download and all pods of the deployment run on one node, for volumes that only one can mount.',
+        '`ReadWriteMany`: pods run on any node. `ReadWriteOnce`: the download and all pods of the deployment run on one node, for volumes that only one can mount. A claim that is there stays as it is.',
       ),
     onDelete: z
       .enum(['Retain', 'Delete'])

@@ -7,6 +7,7 @@ import { UsageError, parsed } from './command.ts';
 import { hubOptions, hubSettings } from './hub-settings.ts';
 import { required } from './pipeline-flags.ts';
 import { runProcessOfSteps, type ProcessWork, type StepProcess } from './pipeline-process.ts';
+import { proxyDispatcher } from './proxy.ts';
 import { sizeText } from './size-text.ts';
 
 const usage = `usage: r2r model download --model hf://ORG/REPO[@REVISION] --folder DIR [flags]
@@ -23,6 +24,8 @@ needed.
   --hf-token-file FILE     token for private and gated models                         (default: $HF_TOKEN)
   --status-port PORT       /progress, /metrics and /healthz; 0 takes a free one       (default: 9090)
   --termination-log FILE   where the last words go, as JSON
+
+HTTPS_PROXY, HTTP_PROXY and NO_PROXY are heeded; NODE_EXTRA_CA_CERTS names a file of authorities to trust besides.
 `;
 
 const flags = {
@@ -71,6 +74,7 @@ function prepare(argv: readonly string[]): ProcessWork | undefined {
 
 async function download({ address, model, folder, atOnce, hub }: Work, { log, signal, begin }: StepProcess): Promise<TerminationMessage> {
   const progress = begin();
+  const dispatcher = proxyDispatcher(process.env);
   const identity = { step: 'download', hash: address, shard: { index: 0, count: 1 } };
   log.info({ model: address, folder, hub: hub.endpoint }, 'downloading');
   const { commit, files, bytes, fresh } = await downloadModel(model, {
@@ -78,6 +82,7 @@ async function download({ address, model, folder, atOnce, hub }: Work, { log, si
     folder,
     atOnce,
     signal,
+    ...(dispatcher && { dispatcher }),
     events: {
       planned(plan) {
         log.info(

@@ -83,15 +83,19 @@ export function modelJobsPolicy(deployment: R2RDeployment, { operatorNamespace }
   };
 }
 
-/** Digest of what a download's pods are told, the image left out: a new operator does not begin downloads again. */
-export function modelJobInputs(deployment: R2RDeployment): string {
+/**
+ * Digest of what a download's pods are told, the image left out: a new operator does not begin downloads again.
+ *
+ * @param claimUID - of the claim that was made; another one of its name is empty. Undefined for one that is given
+ */
+export function modelJobInputs(deployment: R2RDeployment, claimUID?: string): string {
   const { claim, endpoint, accessMode, tokenSecretRef, podTemplate } = modelCacheOf(deployment.spec);
-  const told = canonicalJson({ claim, endpoint, accessMode, tokenSecretRef, podTemplate });
+  const told = canonicalJson({ claim, claimUID, endpoint, accessMode, tokenSecretRef, podTemplate });
   return createHash('sha256').update(told).digest('hex').slice(0, 16);
 }
 
-/** The Job that brings one model into the cache. Made once and never changed. Pure. Throws `OverlayError`. */
-export function modelJob(deployment: R2RDeployment, model: CachedModel, options: RenderOptions): KubeObject {
+/** The Job that brings one model into the cache. Made once and never changed. Pure. Throws `OverlayError`. @param claimUID - as for {@link modelJobInputs} */
+export function modelJob(deployment: R2RDeployment, model: CachedModel, options: RenderOptions, claimUID?: string): KubeObject {
   const { name, namespace = 'default', generation = 0 } = deployment.metadata;
   return {
     apiVersion: 'batch/v1',
@@ -100,7 +104,10 @@ export function modelJob(deployment: R2RDeployment, model: CachedModel, options:
       name: modelJobName(name, model.hash),
       namespace,
       labels: modelJobLabels(name, model.hash),
-      annotations: { [modelAnnotationKeys.generation]: String(generation), [modelAnnotationKeys.inputs]: modelJobInputs(deployment) },
+      annotations: {
+        [modelAnnotationKeys.generation]: String(generation),
+        [modelAnnotationKeys.inputs]: modelJobInputs(deployment, claimUID),
+      },
       ownerReferences: [{ ...ownerReference(deployment) }],
     },
     spec: {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer, request as forward } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,10 +34,14 @@ describe('r2r model download', function () {
     rmSync(root, { recursive: true });
   });
 
+  const environment: Record<string, string> = {};
   function start(...flags: readonly string[]) {
     const log = join(root, 'last-words');
     const args = ['--folder', folder, '--hf-endpoint', hub.url, '--status-port', '0', '--termination-log', log, ...flags];
-    const child = spawn(process.execPath, [program, 'model', 'download', ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [program, 'model', 'download', ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...environment },
+    });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text));
     const ended = once(child, 'close').then(([code]) => {
@@ -98,6 +104,33 @@ describe('r2r model download', function () {
     const { code, output } = await start(...model, '--hf-token-file', token).ended;
     assert.equal(code, 0, output);
     assert.doesNotMatch(output + readFileSync(join(root, 'last-words'), 'utf8'), /hf_secret/);
+  });
+
+  it('goes by a proxy where the variables name one', async () => {
+    const asked: string[] = [];
+    // over http the whole address is asked of the proxy; over https it would be a tunnel, which is undici's matter alone
+    const proxy = createServer((asking, answer) => {
+      const { host } = new URL(asking.url ?? '');
+      asked.push(host);
+      const { method, headers } = asking;
+      forward(asking.url ?? '', { method, headers }, (response) => {
+        answer.writeHead(response.statusCode ?? 502, response.headers);
+        response.pipe(answer);
+      }).end();
+    });
+    proxy.listen(0, '127.0.0.1');
+    await once(proxy, 'listening');
+    environment['HTTP_PROXY'] = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    try {
+      const { code, output } = await start(...model).ended;
+      assert.equal(code, 0, output);
+      assert.deepEqual(filesIn(folder), wantedOf(files));
+      for (const url of [hub.url, hub.storageUrl]) assert.ok(asked.includes(new URL(url).host), asked.join(' '));
+    } finally {
+      delete environment['HTTP_PROXY'];
+      proxy.close();
+      proxy.closeAllConnections();
+    }
   });
 
   it('ends with 3 where a person is needed, and says what is to be done', async () => {

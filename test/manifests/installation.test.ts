@@ -6,13 +6,15 @@ import { join } from 'node:path';
 import { App } from 'cdk8s';
 import { parseAllDocuments } from 'yaml';
 import { Installation } from '../../install/installation.ts';
+import { cachedModels } from '../../src/api/cached-models.ts';
 import { fieldManagers } from '../../src/api/names.ts';
+import { modelCacheObject, modelJob, modelJobsPolicy } from '../../src/manifests/index.ts';
 import type { KubeObject } from '../../src/manifests/index.ts';
 import type { ApiServer } from '../api/api-server.ts';
 import { apiServer, resourcePath } from '../api/api-server.ts';
 import type { Manifest } from '../api/deployments.ts';
 import { assertGolden } from './golden.ts';
-import { example, render, workload } from './rendering.ts';
+import { example, options, render, workload } from './rendering.ts';
 
 interface Installed {
   readonly apiVersion: string;
@@ -96,7 +98,13 @@ describe('the installed operator, on a real API server', function () {
     await server.close();
   });
 
-  for (const file of ['r2rdeployment.yaml', 'r2rdeployment-secured.yaml', 'r1-1.5b-32b.yaml', 'r1-1.5b-32b-colocated.yaml']) {
+  for (const file of [
+    'r2rdeployment.yaml',
+    'r2rdeployment-secured.yaml',
+    'r2rdeployment-model-cache.yaml',
+    'r1-1.5b-32b.yaml',
+    'r1-1.5b-32b-colocated.yaml',
+  ]) {
     it(`may apply and delete every child of examples/${file}, and each is valid to the last field`, async () => {
       const { apiVersion, kind, metadata, spec } = example(file);
       const created = await server.send('POST', resourcePath(namespace), {
@@ -132,13 +140,33 @@ describe('the installed operator, on a real API server', function () {
       const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { generateName: 'p-' }, spec };
       return server.send('POST', `/api/v1/namespaces/${strict}/pods?dryRun=All`, pod);
     };
-    for (const file of ['r2rdeployment.yaml', 'r2rdeployment-secured.yaml', 'r1-1.5b-32b.yaml']) {
+    for (const file of ['r2rdeployment.yaml', 'r2rdeployment-secured.yaml', 'r2rdeployment-model-cache.yaml', 'r1-1.5b-32b.yaml']) {
       for (const role of ['slm', 'llm'] as const) {
         const { status, body } = await create(workload(render(example(file)), role).spec.template.spec);
         assert.equal(status, 201, `${file} ${role}: ${body.message ?? ''}`);
       }
     }
     assert.equal((await create({ containers: [{ name: 'c', image: 'i' }] })).status, 403, 'the namespace enforces nothing');
+  });
+
+  it('may make, keep and remove what downloads of models need', async () => {
+    const { metadata, spec } = example('r2rdeployment-model-cache.yaml');
+    const deployment = { ...example('r2rdeployment-model-cache.yaml'), metadata: { ...metadata, namespace } };
+    const [model] = cachedModels(deployment);
+    const claim = modelCacheObject(deployment);
+    assert.ok(model && claim && spec.modelCache);
+    for (const object of [claim, modelJobsPolicy(deployment, options), modelJob(deployment, model, options)]) {
+      const what = `${object.kind} ${object.metadata.name}`;
+      const [path = ''] = applyPath(object).split('?');
+      const made = await operator.send('POST', `${path.replace(/\/[^/]+$/, '')}?fieldValidation=Strict`, object);
+      assert.equal(made.status, 201, `${what}: ${made.body.message ?? ''}`);
+      assert.equal((await operator.send('GET', path)).status, 200, what);
+      if (object === claim) {
+        const change = { metadata: { ownerReferences: null } };
+        assert.equal((await operator.send('PATCH', path, change, 'application/merge-patch+json')).status, 200, what);
+        assert.equal((await operator.send('DELETE', path)).status, 403, `${what} is the garbage collector's to remove`);
+      } else assert.equal((await operator.send('DELETE', path)).status, 200, what);
+    }
   });
 
   it('may cache what it reads, write status and events, and hold its lease', async () => {

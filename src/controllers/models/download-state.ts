@@ -44,9 +44,9 @@ export function decideDownload(inputs: DownloadInputs): DownloadDecision {
   if (job?.deleting) return { status: idle(before), create: false };
   // The claim was made again, and is empty: what an earlier Job said does not count.
   if (before.state === 'Ready' && job) return { status: forgiven(before), create: false, remove: job };
-  if (job?.phase === 'Complete') return completed(inputs, before, job);
-  // Another token, hub or node: what is under way cannot be told, and goes on where it was.
+  // Another token, node or claim: what is under way cannot be told, and goes on where it was.
   if (job && job.inputs !== wanted) return { status: forgiven(before), create: false, remove: job };
+  if (job?.phase === 'Complete') return completed(inputs, before, job);
   if (job?.phase === 'Failed') return ended(inputs, before, failureOf(job, before.failure?.at ?? isoTime(inputs.now)), job);
   if (job) return active(before, job, inputs.now);
   return before.failure ? ended(inputs, before, before.failure, undefined) : created(inputs, before);

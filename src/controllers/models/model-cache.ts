@@ -77,13 +77,13 @@ export class ModelCache {
         model,
         before: recordOf(deployment, model),
         job: jobs.find(({ hash }) => hash === model.hash),
-        wanted: modelJobInputs(deployment),
+        wanted: modelJobInputs(deployment, claimUID),
         claimUID,
         generation: deployment.metadata.generation ?? 0,
         now,
       }),
     );
-    await this.#act(deployment, models, decisions, signal);
+    await this.#act(deployment, models, decisions, claimUID, signal);
     return stateOf(deployment, models, decisions, jobs, now);
   }
 
@@ -101,15 +101,19 @@ export class ModelCache {
     deployment: Live<R2RDeployment>,
     models: readonly CachedModel[],
     decisions: readonly DownloadDecision[],
+    claimUID: string | undefined,
     signal: AbortSignal,
   ): Promise<void> {
     const { client, caches, render } = this.#options;
+    // Rendered before anything is done, also for Jobs that are to take another's place: an overlay that cannot be merged makes and ends none.
+    const jobs = models.map((model, index) => {
+      const { create, remove } = decisions[index] ?? { create: false };
+      const job = create || remove ? modelJob(deployment, model, render, claimUID) : undefined;
+      return create ? job : undefined;
+    });
+    await this.#keepPolicy(deployment, signal);
     for (const { remove } of decisions) if (remove) await this.#remove(deployment, remove, signal);
-    const wanted = models.filter((_, index) => decisions[index]?.create);
-    if (decisions.some(({ status }) => status.state !== 'Ready')) await this.#keepPolicy(deployment, signal);
-    // Rendered before any is made: an overlay that cannot be merged makes none.
-    const jobs = wanted.map((model) => modelJob(deployment, model, render));
-    for (const job of jobs) await makeOnce({ client, caches }, deployment, job, signal);
+    for (const job of jobs) if (job) await makeOnce({ client, caches }, deployment, job, signal);
   }
 
   /** Foreground: the Job's name is taken until its pods are gone, so that no two write at once. */

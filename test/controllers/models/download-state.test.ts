@@ -206,6 +206,14 @@ describe("a model's download", () => {
     assert.deepEqual([scene.state, scene.record?.claimUID], ['Ready', 'claim-2']);
   });
 
+  it('counts as done only by a Job that was told what is wanted now', () => {
+    const scene = new Scene();
+    scene.step();
+    scene.wanted = 'on another claim';
+    assert.ok(scene.complete().remove);
+    assert.equal(scene.state, 'Pending');
+  });
+
   it('says why its pod does not run', () => {
     const scene = new Scene();
     scene.step();

@@ -279,6 +279,8 @@ describe('models on a hub, by the controller on a real API server', function () 
     await complete(llm);
     for (const { metadata } of await allJobs()) await admin.delete(jobType, metadata, { propagation: 'Background' });
     await until('no Job', 20_000, async () => (await allJobs()).length === 0);
+    await change({ networkPolicy: { enabled: false } });
+    await until('no policy', 20_000, async () => !(await admin.find(networkPolicies, { namespace, name: `${name}-models` })));
     await admin.patch(r2rDeployments, { namespace, name }, { metadata: { labels: { looked: 'again' } } });
     await sleep(3_000);
     assert.equal((await allJobs()).length, 0);
@@ -375,6 +377,32 @@ describe('models on a hub, by the controller on a real API server', function () 
       /qwen-models exists and is not managed by this R2RDeployment; name it in modelCache\.claim to use it/,
     );
     assert.equal((await allJobs()).length, 0);
+  });
+
+  it('downloads again when the claim that was made has been deleted, though a Job said that it is there', async () => {
+    await create();
+    await complete(slm);
+    await complete(llm);
+    const claim = { namespace, name: `${name}-models` };
+    await admin.delete(persistentVolumeClaims, claim);
+    // what protects a claim in use is not at work here
+    await admin.patch(persistentVolumeClaims, claim, { metadata: { finalizers: null } }).catch(() => undefined);
+    await admin.patch(r2rDeployments, { namespace, name }, { metadata: { labels: { looked: 'again' } } });
+    await until('both are to be downloaded', 30_000, async () => (await told('ModelsReady')) === 'False ModelDownloading');
+    while ((await allJobs()).some(({ metadata }) => metadata.deletionTimestamp)) await collect();
+    await jobOf(slm);
+    assert.equal(await llmDeployments(), 2, 'pods stay');
+    await complete(slm);
+    await complete(llm);
+    await until('they are there', 20_000, async () => (await told('ModelsReady')) === 'True Downloaded');
+  });
+
+  it('ends no download that runs for an overlay that it cannot merge', async () => {
+    await create();
+    const job = await jobOf(llm);
+    await change({ modelCache: { podTemplate: { spec: { restartPolicy: 'Always' } } } });
+    await until('Stalled', 20_000, async () => (await told('Stalled')) === 'True SpecInvalid');
+    assert.equal((await jobOf(llm)).metadata.uid, job.metadata.uid);
   });
 
   it('names the field of an overlay that it cannot merge', async () => {

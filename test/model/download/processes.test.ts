@@ -17,7 +17,7 @@ const seed = 20_261_129;
 const pieceBytes = 50_000;
 
 describe('downloads of models by processes that are killed, or are two', function () {
-  this.timeout(60_000 * (scale > 1 ? 5 : 1));
+  this.timeout(60_000 * (scale > 1 ? 15 : 2));
   let hub: HubServer;
   let root: string;
   let folder: string;
