@@ -50,7 +50,7 @@ export class RevisionApplier {
 
   /**
    * Makes deleted children of the revision that still answers again, from its pinned templates. What exists stays as it is: the spec it
-   * came from is gone.
+   * came from is gone. Only an LLM pool at zero gets a replica when somebody waits for it.
    */
   async restore(deployment: Live<R2RDeployment>, revision: string, signal: AbortSignal): Promise<void> {
     const { caches } = this.#options;
@@ -60,17 +60,19 @@ export class RevisionApplier {
     // RFC 3339 times sort as text
     const record = records.sort((a, b) => ((a.metadata.creationTimestamp ?? '') < (b.metadata.creationTimestamp ?? '') ? -1 : 1)).at(-1);
     if (!record) return;
-    const missing = this.#children(deployment, revision, pinned(record)).filter(({ apiVersion, kind, metadata }) => {
+    const { llm } = revisionNames(deployment.metadata.name, revision);
+    const wakes = deployment.spec.pools?.wakeServing === true;
+    const wanted = this.#children(deployment, revision, pinned(record), wakes ? 1 : undefined).filter(({ apiVersion, kind, metadata }) => {
       const key = { namespace: deployment.metadata.namespace, name: metadata.name };
-      return !caches.children.get(`${apiVersion}/${kind}`)?.get(key);
+      return (wakes && kind === 'Deployment' && metadata.name === llm) || !caches.children.get(`${apiVersion}/${kind}`)?.get(key);
     });
-    await this.#applyAll(deployment, revision, missing, signal);
+    await this.#applyAll(deployment, revision, wanted, signal);
   }
 
   /** All children of a revision but its record, with the present spec's replicas and router configuration. */
-  #children(deployment: Live<R2RDeployment>, revision: string, templates: PodTemplates): readonly KubeObject[] {
+  #children(deployment: Live<R2RDeployment>, revision: string, templates: PodTemplates, llmReplicas?: number): readonly KubeObject[] {
     const { slm, llm, pools } = deployment.spec;
-    const replicas = { slm: slm.replicas, llm: pools?.llmReplicas ?? llm.replicas };
+    const replicas = { slm: slm.replicas, llm: llmReplicas ?? pools?.llmReplicas ?? llm.replicas };
     return revisionChildren({ deployment, revision, templates, config: routerConfig(deployment), replicas }, this.#options.render);
   }
 
