@@ -20,7 +20,7 @@ export const rolloutSchema = z.object({
     .max(86_400)
     .default(1500)
     .describe(
-      'Seconds after which pods that are still not ready are reported as Stalled, with their own reason. Must be above the time an engine takes to start; with placement Colocated, the sum of both engines' times. Nothing is taken back: under Surge the old revision goes on answering.',
+      'Seconds after which pods that are still not ready are reported as Stalled, with their own reason. Must be above the time an engine takes to start; with placement Colocated, the times of both engines together. Nothing is taken back: under Surge the old revision goes on answering.',
     ),
 });
 

@@ -124,19 +124,21 @@ export class RevisionApplier {
 
   /**
    * Makes deleted children of the revision that still answers again, from its pinned templates. What exists stays as it is: the spec it
-   * came from is gone.
+   * came from is gone. Only an LLM pool at zero gets a replica when somebody waits for it.
    */
   async restore(deployment: Live<R2RDeployment>, revision: string, signal: AbortSignal): Promise<void> {
     const { caches } = this.#options;
     const pods = this.podsInForce(deployment, revision);
     if (!pods) return;
-    const input = revisionInput(deployment, pods, replicasOf(deployment));
-    const children = revisionChildren(input, this.#options.render);
-    const missing = children.filter(({ apiVersion, kind, metadata }) => {
+    const { llm } = revisionNames(deployment.metadata.name, revision);
+    const wakes = deployment.spec.pools?.wakeServing === true;
+    const replicas = { ...replicasOf(deployment), ...(wakes && { llm: 1 }) };
+    const children = revisionChildren(revisionInput(deployment, pods, replicas), this.#options.render);
+    const wanted = children.filter(({ apiVersion, kind, metadata }) => {
       const key = { namespace: deployment.metadata.namespace, name: metadata.name };
-      return !caches.children.get(`${apiVersion}/${kind}`)?.get(key);
+      return (wakes && kind === 'Deployment' && metadata.name === llm) || !caches.children.get(`${apiVersion}/${kind}`)?.get(key);
     });
-    await this.#applyAll(deployment, revision, missing, signal);
+    await this.#applyAll(deployment, revision, wanted, signal);
   }
 
   /** @param input - everything that `render` reads: of the deployment, its name, UID and spec count */

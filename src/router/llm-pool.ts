@@ -272,10 +272,10 @@ export class LlmPool {
 
   /** Waits while the pool is at zero by policy, which is no outage. @returns whether it was @throws a signal's reason */
   async #whileAtZero(signal: AbortSignal, abandoned?: AbortSignal): Promise<boolean> {
-    if (!this.#isAtZero) return false;
+    if (!this.#isAtZero()) return false;
     this.#held++;
     try {
-      while (this.#isAtZero) await this.#change(longestHoldMs, signal, abandoned);
+      while (this.#isAtZero()) await this.#change(longestHoldMs, signal, abandoned);
     } finally {
       this.#held--;
     }
@@ -283,7 +283,7 @@ export class LlmPool {
     return true;
   }
 
-  get #isAtZero(): boolean {
+  #isAtZero(): boolean {
     return this.#scaledToZero && !this.available;
   }
 

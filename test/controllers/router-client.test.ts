@@ -98,6 +98,25 @@ describe("the operator's probe request", () => {
   });
 });
 
+describe('the measurement of an LLM replica', () => {
+  afterEach(closeServers);
+
+  const outcomes: readonly (readonly [string, Answers, number | undefined])[] = [
+    ['gives its figure', { 'POST /r2r/benchmark': { status: 200, body: { callsPerSecond: 41.5 } } }, 41.5],
+    ['gives none when a client came', { 'POST /r2r/benchmark': { status: 409, body: { message: 'clients came' } } }, undefined],
+    ['gives none at a router that has no such route', {}, undefined],
+  ];
+  for (const [what, answers, expected] of outcomes) {
+    it(what, async () => {
+      const admin = await listening(answers);
+      const client = routerClient(undefined, { admin, router: admin });
+      const request = { seconds: 20, latencyTargetMs: 200 };
+      assert.equal(await client.benchmark?.('127.0.0.1', request, new AbortController().signal), expected);
+      await client.close();
+    });
+  }
+});
+
 describe("a router's status", () => {
   afterEach(closeServers);
 

@@ -7,7 +7,7 @@ import { nextDrainStep } from '../../autoscaler/index.ts';
 import type { DrainStep, ReplicaSample } from '../../autoscaler/index.ts';
 import { pods as podType } from '../../kube/index.ts';
 import type { EventRecorder, KubeClient, Live } from '../../kube/index.ts';
-import type { ConfigMap, Pod } from '../../kube/resources.ts';
+import type { Pod } from '../../kube/resources.ts';
 import { podsOfInstance } from '../caches.ts';
 import type { Caches } from '../caches.ts';
 import { isReady } from '../pod-problem.ts';
@@ -29,7 +29,7 @@ export interface LlmPoolWish {
   readonly mayHold: boolean;
 }
 
-export interface SettledLlmPool extends Omit<PoolsInForce, 'changing'> {
+export interface SettledLlmPool extends Pick<PoolsInForce, 'llmReplicas' | 'drainingPodUIDs' | 'llmScaledToZero'> {
   readonly drains: readonly DrainStatus[];
   /** Replicas of the child as it is; undefined: there is none yet. */
   readonly liveReplicas: number | undefined;
@@ -52,7 +52,7 @@ export async function settleLlmPool(
   const { namespace, name } = deployment.metadata;
   const names = revisionNames(name, revision);
   const liveReplicas = liveLlmReplicas(options, deployment, revision);
-  const told = toldRouters(caches.children.get('v1/ConfigMap')?.get({ namespace, name: names.router }) as Live<ConfigMap> | undefined);
+  const told = toldRouters(caches.children.get('v1/ConfigMap')?.get({ namespace, name: names.router }));
   const ofRevision = podsOfInstance(caches, deployment.metadata).filter(
     ({ metadata }) => metadata.labels?.[labelKeys.revision] === revision,
   );

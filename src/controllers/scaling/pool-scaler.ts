@@ -10,6 +10,9 @@ const shownAtLeastMs = 30_000;
 /** Reasons for which a person may have to do something; they are shown at once, and so is their end. */
 const grave: readonly string[] = ['StaleMetrics', 'InsufficientCapacity', 'CapacityUnknown'];
 
+/** A tiny capacity makes a large need; the API has room for so much. */
+const mostTold = 1_000_000;
+
 export interface Tick {
   readonly decision: ScalingDecision;
   /** The status, or what a condition says, is not what it was. */
@@ -120,7 +123,7 @@ function told({ atMs, from, to, reason, message, inputs }: ScalingDecision): Sca
     message: message.slice(0, 1024),
     ...(demandPerSecond !== undefined && { demandPerSecond: significant(demandPerSecond, 3) }),
     ...(capacityPerReplica !== undefined && { capacityPerReplica: significant(capacityPerReplica, 3) }),
-    ...(floor !== undefined && { floor }),
+    ...(floor !== undefined && { floor: Math.min(floor, mostTold) }),
     reactive,
     ready,
     pending,

@@ -70,6 +70,7 @@ export class Pools {
       llmReplicas,
       drainingPodUIDs: settled.drainingPodUIDs,
       llmScaledToZero: settled.llmScaledToZero,
+      wakeServing: this.#wakesServing(deployment, target, wanted),
       changing: this.#isChanging(deployment, { ...settled, llmReplicas }),
       ...(llmReplicas < wanted && { llmProblem: noRoom(deployment) }),
     };
@@ -100,6 +101,13 @@ export class Pools {
     const gpus = gpusPerReplica('llm', spec);
     if (gpuBudget === undefined || gpus === 0) return Infinity;
     return Math.floor((gpuBudget - otherGpus(this.#options, metadata, target)) / gpus);
+  }
+
+  /** Whether requests wait at the old revision's routers, whose LLM pool is at zero: the new one may take long, or never come. */
+  #wakesServing(deployment: Live<R2RDeployment>, target: string, wanted: number): boolean {
+    const serving = deployment.status?.revision?.serving;
+    if (deployment.spec.llm.autoscaling?.minReplicas !== 0 || wanted === 0 || !serving || serving === target) return false;
+    return liveLlmReplicas(this.#options, deployment, serving) === 0;
   }
 
   /** Remembers what the children are given, and tells whether that is another thing than they were given before. */

@@ -5,7 +5,7 @@ import { collect, initialCollector } from '../../autoscaler/index.ts';
 import type { Collected, CollectorState, PodFact, ScalingDecision } from '../../autoscaler/index.ts';
 import { keyOf, keyString, pause } from '../../kube/index.ts';
 import type { EventRecorder, Live, Logger, ObjectKey } from '../../kube/index.ts';
-import type { ConfigMap, Pod } from '../../kube/resources.ts';
+import type { Pod } from '../../kube/resources.ts';
 import { podsOfInstance } from '../caches.ts';
 import type { Caches } from '../caches.ts';
 import { isReady } from '../pod-problem.ts';
@@ -118,12 +118,14 @@ export class ScalingLoop implements Scalers {
     const { caches, routers } = this.#options;
     const spec = specOf(deployment, entry);
     const { serving, target } = deployment.status?.revision ?? {};
-    // During a roll-out the pools of both revisions stay as they are: neither shows what the traffic needs.
-    if (!spec || !serving || serving !== target) {
+    const stored = spec && { ...deployment, spec };
+    // During a roll-out the pools of both revisions stay as they are: neither shows what the traffic needs. But nobody waits for it to end.
+    const rolling = serving !== target;
+    const atZero = stored?.spec.llm.autoscaling?.minReplicas === 0 && this.of(stored, 'llm')?.wanted === 0;
+    if (!stored || !serving || (rolling && !atZero)) {
       entry.benchmark.stop();
       return false;
     }
-    const stored = { ...deployment, spec };
     const { namespace, name } = deployment.metadata;
     const ofRevision = podsOfInstance(caches, deployment.metadata).filter(
       ({ metadata }) => metadata.labels?.[labelKeys.revision] === serving,
@@ -153,14 +155,14 @@ export class ScalingLoop implements Scalers {
     const statuses = answers.flatMap(({ status }) => status ?? []);
     // a router from before there was `work` would neither keep a request waiting nor tell of it
     const leastLlm = statuses.every(({ work }) => work) ? 0 : 1;
-    for (const pool of poolNames) {
+    for (const pool of rolling ? (['llm'] as const) : poolNames) {
       if (starting && !entry.pools.get(pool)?.shown) continue;
       const least = pool === 'llm' ? leastLlm : 1;
       this.#decide(stored, entry, { pool, least, revision: serving }, heard ? collected : undefined, nowMs);
     }
     const llm = entry.pools.get('llm');
     if (llm) {
-      const { latencyTargetMilliseconds = 0, capacityPerReplica } = spec.llm.autoscaling ?? {};
+      const { latencyTargetMilliseconds = 0, capacityPerReplica } = stored.spec.llm.autoscaling ?? {};
       const facts = {
         wanted: capacityPerReplica === undefined && llm.capacity === undefined && llmPods.some(isReady),
         idle: heard && statuses.every(({ inFlight }) => inFlight === 0),

@@ -30,7 +30,7 @@ const pod = (uid: string, metadata: object = {}, status: object = {}): Live<Pod>
     kind: 'Pod',
     metadata: { name: `pod-${uid}`, uid, resourceVersion: '1', ...metadata },
     status,
-  }) as unknown as Live<Pod>;
+  });
 
 describe('what is known of a drain', () => {
   it('takes a router at its word about pods that it knows', () => {

@@ -28,6 +28,8 @@ export class PlayedCluster implements RouterClient {
   threshold = 0.4;
   /** LLM pods that do not become ready: there is no room. */
   full = false;
+  /** Pods that are not ready yet never become so. */
+  stuck = false;
   /** Routers do not answer. */
   silent = false;
   /** Routers do not take a new configuration over. */
@@ -177,7 +179,7 @@ export class PlayedCluster implements RouterClient {
       await this.#admin.delete(pods, { namespace, name: pod.metadata.name }, { gracePeriodSeconds: 0 });
     }
     for (const pod of alive) {
-      if (!doomed.includes(pod) && !isReady(pod) && !(this.full && component(pod) === 'llm')) await this.#makeReady(pod);
+      if (!doomed.includes(pod) && !isReady(pod) && !this.stuck && !(this.full && component(pod) === 'llm')) await this.#makeReady(pod);
     }
     const left = alive.filter((pod) => !doomed.includes(pod));
     const status = {

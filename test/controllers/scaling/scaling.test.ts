@@ -352,6 +352,25 @@ describe('scaling on a real API server', function () {
     assert.ok((await scaling())?.decisions?.some(({ reason }) => reason === 'WokenUp'));
   });
 
+  it('brings the old revision back from zero when a request waits during a roll-out that does not get on', async () => {
+    const autoscaling = { ...quick, minReplicas: 0, idleSecondsBeforeZero: 10 };
+    await admin.create(r2rDeployments, example({ replicas: 1, autoscaling }));
+    const first = await isReady();
+    await replicas(0, 90_000);
+    cluster.stuck = true;
+    await admin.patch(r2rDeployments, { namespace, name }, { spec: { slm: { contextLength: 512 } } });
+    await until('a roll-out', 20_000, async () => (await read()).status?.revision?.target !== first);
+    await sleep(1_000);
+    assert.equal((await llmPods()).length, 0);
+    cluster.held = 1;
+    await until('an LLM pod of the old revision', 20_000, async () =>
+      (await llmPods()).some(({ metadata }) => metadata.labels?.['r2r.dev/revision'] === first),
+    );
+    cluster.stuck = false;
+    await until('the new revision', 60_000, async () => (await read()).status?.revision?.serving !== first);
+    await replicas(1);
+  });
+
   it('says that there is no room when replicas do not come in time, and no longer keeps requests waiting', async () => {
     const autoscaling = { ...quick, minReplicas: 0, idleSecondsBeforeZero: 10, pendingDeadlineSeconds: 10 };
     await admin.create(r2rDeployments, example({ replicas: 1, autoscaling }));
