@@ -78,9 +78,10 @@ describe('PodMonitors', () => {
   it('scrape a port that these pods have, and take labels that they have', () => {
     for (const component of ['operator', 'router', 'pipeline'] as const) {
       const [scraped] = monitor(component).spec.podMetricsEndpoints;
-      const pod = pods[component];
+      const pod: (typeof pods)[string] = pods[component];
+      assert.ok(pod);
       assert.ok(
-        pod?.spec.containers.some(({ ports = [] }) => ports.some(({ name }) => name === scraped?.port)),
+        pod.spec.containers.some(({ ports = [] }) => ports.some(({ name }) => name === scraped?.port)),
         component,
       );
       const labels = Object.keys(pod.metadata.labels).map((label) => `__meta_kubernetes_pod_label_${label.replaceAll(/\W/g, '_')}`);
