@@ -1,5 +1,5 @@
-export * from './collector.ts';
 /** Scaling of one pool: a pure decision from plain samples. docs/autoscaling.md. */
+export * from './collector.ts';
 export * from './capacity.ts';
 export { decide, type Decided } from './decide.ts';
 export * from './drain.ts';

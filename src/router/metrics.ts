@@ -183,6 +183,9 @@ export class RouterMetrics implements LoopObserver {
         ['endpoint', 'pod_uid'],
       );
     };
+    this.#gauge('llm_held_requests', 'Requests that wait for a first replica, because the pool was scaled to zero.', (gauge) =>
+      gauge.set(pool.held),
+    );
     labelled('available', '1 when this router sends calls there.', ({ available }) => Number(available));
     labelled('draining', '1 when the operator is draining it.', ({ draining }) => Number(draining));
     labelled('in_flight', 'Calls of this router that it may be working on.', ({ engine }) => engine.inFlight);

@@ -33,6 +33,7 @@ describe('a router whose LLM pool is scaled by the operator', function () {
       // longer than the timeout, after which the policy would apply
       await sleep(600);
       assert.equal(held(made), 1);
+      assert.match(await (await fetch(`${made.router.adminUrl}/metrics`)).text(), /^r2r_llm_held_requests 1$/m);
       made.endpoints.set([{ url: made.llms[0]!.url, podUID: 'pod-0', ready: true }]);
       const { choices, r2r } = await answer;
       assert.deepEqual([choices[0]?.message.content, r2r?.degraded], ['bat', false]);

@@ -136,8 +136,7 @@ export class ScalingLoop implements Scalers {
     const answers = await Promise.all(
       callable.map(async ({ metadata, status }) => ({ id: metadata.uid, status: await routers.status(status?.podIP ?? '', signal) })),
     );
-    const map = caches.children.get('v1/ConfigMap')?.get({ namespace, name: revisionNames(name, serving).router }) as
-      Live<ConfigMap> | undefined;
+    const map = caches.children.get('v1/ConfigMap')?.get({ namespace, name: revisionNames(name, serving).router });
     const nowMs = this.#nowMs();
     const collected = collect(entry.collector, {
       atMs: nowMs,

@@ -24,13 +24,12 @@ const endpoint = (podUID: string, draining: boolean, inFlight: number) => ({
   inFlight,
 });
 const told = { drainingPodUIDs: ['a', 'b'], llmScaledToZero: false, digest: 'd' };
-const pod = (uid: string, metadata: object = {}, status: object = {}): Live<Pod> =>
-  ({
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name: `pod-${uid}`, uid, resourceVersion: '1', ...metadata },
-    status,
-  });
+const pod = (uid: string, metadata: object = {}, status: object = {}): Live<Pod> => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name: `pod-${uid}`, uid, resourceVersion: '1', ...metadata },
+  status,
+});
 
 describe('what is known of a drain', () => {
   it('takes a router at its word about pods that it knows', () => {
