@@ -29,7 +29,7 @@ describe('the lock of a folder', () => {
     await sleep(timing.staleMs * 3);
     assert.equal(got, false);
     assert.equal(first?.lost.aborted, false);
-    await first?.release();
+    await first.release();
     const lock = await second;
     assert.ok(lock);
     await lock.release();
