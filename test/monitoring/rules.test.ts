@@ -73,13 +73,13 @@ describe('rules and dashboards', function () {
     assert.ok(all.length > 80, `${all.length} expressions`);
   });
 
-  it('use every metric of routers somewhere, but for those that say the same again', async () => {
+  it('use every metric of routers somewhere', async () => {
     const text = expressions()
       .map(({ expr }) => expr)
       .join('\n');
-    const unused = [...pages.router.keys()].filter(
-      (name) => /^r2r_/.test(name) && !/_(sum|count)$/.test(name) && !new RegExp(`\\b${name}\\b`).test(text),
-    );
+    // of a histogram any part will do
+    const whole = (name: string): string => name.replace(/_(bucket|sum|count)$/, '');
+    const unused = [...pages.router.keys()].filter((name) => name.startsWith('r2r_') && !new RegExp(`\\b${whole(name)}`).test(text));
     assert.deepEqual(unused, []);
   });
 
