@@ -78,7 +78,7 @@ describe('PodMonitors', () => {
   it('scrape a port that these pods have, and take labels that they have', () => {
     for (const component of ['operator', 'router', 'pipeline'] as const) {
       const [scraped] = monitor(component).spec.podMetricsEndpoints;
-      const pod: (typeof pods)[string] = pods[component];
+      const pod = pods[component];
       assert.ok(pod);
       assert.ok(
         pod.spec.containers.some(({ ports = [] }) => ports.some(({ name }) => name === scraped?.port)),
