@@ -16,7 +16,7 @@ function* nodes(schema: StructuralSchema, path = ''): Generator<readonly [string
 
 const definitions = [
   // Of what an annotation holds, at most.
-  { definition: customResourceDefinition(), schema: resourceSchema(), share: 1 / 4 },
+  { definition: customResourceDefinition(), schema: resourceSchema(), share: 1 / 3 },
   { definition: routerCustomResourceDefinition(), schema: routerResourceSchema(), share: 1 / 3 },
 ];
 
