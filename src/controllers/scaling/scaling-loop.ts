@@ -132,6 +132,8 @@ export class ScalingLoop implements Scalers {
     );
     const ofRole = (role: PoolName): Live<Pod>[] => ofRevision.filter(({ metadata }) => metadata.labels?.[labelKeys.component] === role);
     const [llmPods, slmPods] = [ofRole('llm'), ofRole('slm')];
+    // stopped, or not begun: nobody can ask for anything
+    if (slmPods.every(({ metadata }) => metadata.deletionTimestamp !== undefined)) return false;
     const callable = slmPods.filter((pod) => isReady(pod) && pod.status?.podIP && !pod.metadata.deletionTimestamp);
     const answers = await Promise.all(
       callable.map(async ({ metadata, status }) => ({ id: metadata.uid, status: await routers.status(status?.podIP ?? '', signal) })),
