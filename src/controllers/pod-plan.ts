@@ -1,13 +1,13 @@
-import { labelKeys, revisionNames, templateRecordName } from '../api/names.ts';
+import { labelKeys, templateRecordName } from '../api/names.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import { revisionOf, templateKey } from '../api/revision.ts';
 import type { Live } from '../kube/index.ts';
 import type { Caches } from './caches.ts';
 import type { PinnedPods, Replicas, RevisionApplier } from './revision-applier.ts';
 import { mayStart, rolloutTarget } from './rollout.ts';
-import type { RevisionState } from './rollout.ts';
 import type { Pause } from './rollout-status.ts';
 import { revisionStates } from './world.ts';
+import type { ReachableRevision } from './world.ts';
 
 /** Which pods there are to be, and how many of them by now. */
 export interface PodPlan {
@@ -46,17 +46,19 @@ export function planPods(caches: Caches, revisions: RevisionApplier, deployment:
     serving,
     target,
     pods,
-    replicas: mayStart(strategy, target, states) ? replicasNow(caches, deployment, target, states) : none,
+    replicas: mayStart(strategy, target, states)
+      ? replicasNow(
+          deployment,
+          states.find(({ revision }) => revision === target),
+        )
+      : none,
     paused: isWanted ? undefined : { revision: wanted },
   };
 }
 
 /** What the spec asks for; but the LLM of a suspended deployment stays as long as routers finish requests, which need it. */
-function replicasNow(caches: Caches, deployment: Live<R2RDeployment>, target: string, states: readonly RevisionState[]): Replicas {
-  const { metadata, spec } = deployment;
-  const { slm, llm } = spec;
-  const inUse = spec.suspend && states.some(({ revision, routerPods }) => revision === target && routerPods > 0);
-  if (!inUse) return { slm: slm.replicas, llm: llm.replicas };
-  const child = caches.deployments.get({ namespace: metadata.namespace, name: revisionNames(metadata.name, target).llm });
-  return { slm: 0, llm: child?.spec?.replicas ?? 0 };
+function replicasNow({ spec }: R2RDeployment, target: ReachableRevision | undefined): Replicas {
+  const { suspend, slm, llm } = spec;
+  const inUse = suspend && target !== undefined && target.routerPods > 0;
+  return { slm: slm.replicas, llm: inUse ? target.llmReplicas : llm.replicas };
 }

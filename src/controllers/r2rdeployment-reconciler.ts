@@ -139,8 +139,6 @@ export class R2RDeploymentReconciler {
       applied.map(({ object }) => object),
       this.#now(),
     );
-    const goesOn = strategy !== 'InPlace' && !deployment.spec.suspend;
-    if (serving && serving !== target && goesOn) await this.#revisions.restore(deployment, serving, signal);
     const wantsRouters = deployment.spec.slm.replicas > 0;
     let step = rolloutStep({ strategy, target, wantsRouters, serving, revisions, probed: false });
     let probeProblem: string | undefined;
@@ -153,6 +151,7 @@ export class R2RDeploymentReconciler {
       this.#options.operatorMetrics.probes.inc({ result: probeProblem === undefined ? 'ok' : 'failed' });
       step = rolloutStep({ strategy, target, wantsRouters, serving, revisions, probed: probeProblem === undefined });
     }
+    if (serving && serving !== target && step.serve === serving) await this.#revisions.restore(deployment, serving, signal);
     try {
       const service = endpointService(deployment, step.serve, endpointSchemes(caches, deployment, step.serve));
       const child = await applyChild(this.#options, deployment, service, signal);
