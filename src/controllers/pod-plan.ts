@@ -1,4 +1,4 @@
-import { labelKeys, revisionNames, templateRecordName } from '../api/names.ts';
+import { labelKeys, templateRecordName } from '../api/names.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import { revisionOf, templateKey } from '../api/revision.ts';
 import type { Live } from '../kube/index.ts';
@@ -6,9 +6,9 @@ import type { Caches } from './caches.ts';
 import { replicasOf } from './revision-applier.ts';
 import type { PinnedPods, Replicas, RevisionApplier } from './revision-applier.ts';
 import { mayStart, rolloutTarget } from './rollout.ts';
-import type { RevisionState } from './rollout.ts';
 import type { Pause } from './rollout-status.ts';
 import { revisionStates } from './world.ts';
+import type { ReachableRevision } from './world.ts';
 
 /** Which pods there are to be, and how many of them by now. */
 export interface PodPlan {
@@ -48,16 +48,20 @@ export function planPods(caches: Caches, revisions: RevisionApplier, deployment:
     serving,
     target,
     pods,
-    replicasOf: (settled) => (mayStart(strategy, target, states) ? replicasNow(caches, settled, target, states) : none),
+    replicasOf: (settled) =>
+      mayStart(strategy, target, states)
+        ? replicasNow(
+            settled,
+            states.find(({ revision }) => revision === target),
+          )
+        : none,
     paused: isWanted ? undefined : { revision: wanted },
   };
 }
 
 /** What the spec asks for; but the LLM of a suspended deployment stays as long as routers finish requests, which need it. */
-function replicasNow(caches: Caches, deployment: Live<R2RDeployment>, target: string, states: readonly RevisionState[]): Replicas {
-  const { metadata, spec } = deployment;
-  const inUse = spec.suspend && states.some(({ revision, routerPods }) => revision === target && routerPods > 0);
-  if (!inUse) return replicasOf(deployment);
-  const child = caches.deployments.get({ namespace: metadata.namespace, name: revisionNames(metadata.name, target).llm });
-  return { slm: 0, llm: child?.spec?.replicas ?? 0 };
+function replicasNow(deployment: R2RDeployment, target: ReachableRevision | undefined): Replicas {
+  const inUse = deployment.spec.suspend && target !== undefined && target.routerPods > 0;
+  const { slm, llm } = replicasOf(deployment);
+  return { slm, llm: inUse ? target.llmReplicas : llm };
 }

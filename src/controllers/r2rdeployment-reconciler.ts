@@ -171,8 +171,6 @@ export class R2RDeploymentReconciler {
       applied.map(({ object }) => object),
       this.#now(),
     );
-    const goesOn = strategy !== 'InPlace' && !deployment.spec.suspend;
-    if (serving && serving !== target && goesOn) await this.#revisions.restore(deployment, serving, signal);
     const wantsRouters = deployment.spec.slm.replicas > 0;
     let step = rolloutStep({ strategy, target, wantsRouters, serving, revisions, probed: false });
     let probeProblem: string | undefined;
@@ -185,6 +183,7 @@ export class R2RDeploymentReconciler {
       this.#options.operatorMetrics.probes.inc({ result: probeProblem === undefined ? 'ok' : 'failed' });
       step = rolloutStep({ strategy, target, wantsRouters, serving, revisions, probed: probeProblem === undefined });
     }
+    if (serving && serving !== target && step.serve === serving) await this.#revisions.restore(deployment, serving, signal);
     try {
       await this.#revisions.applyEndpoint(deployment, step.serve, endpointSchemes(caches, deployment, step.serve), signal);
       if (serving && step.serve !== serving) this.#options.operatorMetrics.rollouts.inc();

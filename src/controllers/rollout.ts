@@ -7,6 +7,8 @@ export interface RevisionState {
   readonly complete: boolean;
   /** Router pods that still exist, ending ones included. */
   readonly routerPods: number;
+  /** Its children are there, whether or not they are to have pods yet. */
+  readonly made: boolean;
   /** Its Deployments ask for pods, or there are pods, ending ones included. */
   readonly started: boolean;
 }
@@ -58,13 +60,14 @@ export interface RolloutStep {
 /**
  * One step of a roll-out, decided from the state of the world alone, so that any operator replica can take over at any moment.
  * Revisions are never mixed: the endpoint moves from one to the other in one write; under Surge after the new one answered a request end to
- * end, under InPlace at once, because the old one is about to go.
+ * end, under InPlace once its objects are there, because the old one is about to go.
  * An old revision that serves nobody never holds the new one up, and under Surge a new one that does not come up never takes the old one down.
  */
 export function rolloutStep({ strategy, target, wantsRouters, serving, revisions, probed }: RolloutInput): RolloutStep {
   const stateOf = (revision: string | undefined): RevisionState | undefined => revisions.find((each) => each.revision === revision);
   const ready = stateOf(target)?.complete ?? false;
-  const nothingToKeep = serving === undefined || serving === target || stateOf(serving) === undefined || strategy === 'InPlace';
+  const goesFirst = strategy === 'InPlace' && stateOf(target)?.made === true;
+  const nothingToKeep = serving === undefined || serving === target || stateOf(serving) === undefined || goesFirst;
   const serve = nothingToKeep || (ready && (probed || !wantsRouters)) ? target : serving;
   return {
     serve,

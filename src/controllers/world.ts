@@ -35,6 +35,8 @@ import { isStuck } from './stuck-pods.ts';
 /** A revision's state, and where its routers can be reached. */
 export interface ReachableRevision extends RevisionState {
   readonly routerAddresses: readonly string[];
+  /** LLM replicas that it asks for. */
+  readonly llmReplicas: number;
 }
 
 /**
@@ -67,8 +69,11 @@ export function revisionStates(
       revision,
       complete: roles.every(({ complete }) => complete),
       routerPods: slmPods.length,
+      // what makes the SLM pods is applied last
+      made: slm !== undefined,
       started: slmPods.length + llmPods.length > 0 || [slm, llm].some((child) => (child?.spec?.replicas ?? 0) > 0),
       routerAddresses: readyRouterAddresses(slmPods),
+      llmReplicas: llm?.spec?.replicas ?? 0,
     };
   });
 }

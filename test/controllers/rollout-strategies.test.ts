@@ -10,6 +10,7 @@ const revision = (name: string, state: Partial<RevisionState> = {}): RevisionSta
   revision: name,
   complete: true,
   routerPods: 1,
+  made: true,
   started: true,
   ...state,
 });
@@ -23,6 +24,11 @@ describe('an in-place roll-out', () => {
     const revisions = [revision('a'), revision('b', unmade)];
     assert.equal(mayStart('InPlace', 'b', revisions), false);
     assert.deepEqual(step('a', revisions), { serve: 'b', probe: false, retire: [{ revision: 'a', what: 'routers' }] });
+  });
+
+  it('touches nothing as long as the objects of the new revision are not there', () => {
+    const revisions = [revision('a'), revision('b', { ...unmade, made: false })];
+    assert.deepEqual(step('a', revisions), { serve: 'a', probe: false, retire: [] });
   });
 
   it('takes the old LLM down when the last old router has gone, and still starts nothing', () => {

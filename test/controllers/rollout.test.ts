@@ -6,6 +6,7 @@ const revision = (name: string, state: Partial<RevisionState> = {}): RevisionSta
   revision: name,
   complete: true,
   routerPods: 1,
+  made: true,
   started: true,
   ...state,
 });

@@ -146,6 +146,7 @@ export class SimulatedRollout {
         revision,
         complete: this.complete(revision),
         routerPods: slm.pod === undefined ? 0 : 1,
+        made: slm.wanted !== undefined,
         started: [slm, llm].some(({ wanted, pod }) => wanted === 1 || pod !== undefined),
       };
     });

