@@ -104,6 +104,7 @@ export async function observe(
         slm: roleState(units, slm, slmPods),
         llm: llmRole(outcome, llmWorkload(all, names), [...select(pods, target, 'llm'), ...select(pods, target, workerComponent)]),
         readyEngines: readyEngines(slmPods),
+        router: routerState(units, slmPods),
       };
   const known = answers.filter((answer): answer is RouterStatus => answer !== undefined);
   return {
@@ -115,7 +116,6 @@ export async function observe(
     serving: outcome.serving,
     oldRevisions: [...all, ...pods].some(({ metadata }) => metadata.labels?.[labelKeys.revision] !== target),
     ...roles,
-    router: routerState(units, slmPods),
     total: { slm: count(all, target, 'slm'), llm: count(all, target, 'llm', colocated ? slm : undefined) },
     configDigest: outcome.configDigest,
     networkUri: networkUri(deployment.spec.router),
