@@ -3,14 +3,16 @@ import type { EngineName } from '../api/engine-plan.ts';
 import { containers } from '../api/names.ts';
 import type { RouterStatus } from '../api/router-status.ts';
 import type { Pod } from '../kube/resources.ts';
-import { hasReadyEngine, roleState } from './role-state.ts';
-import type { RoleState, Workload } from './role-state.ts';
+import { hasReadyEngine, roleState, routerState } from './role-state.ts';
+import type { RoleState, RouterState, Workload } from './role-state.ts';
 
 export interface ColocatedRoles {
   readonly slm: RoleState;
   readonly llm: RoleState;
   /** Pods whose SLM takes requests. */
   readonly readyEngines: number;
+  /** A router counts when its unit does: without both engines the pod is not among the Service's, though the router may do without its LLM. */
+  readonly router: RouterState;
 }
 
 /**
@@ -39,7 +41,8 @@ export function colocatedRoles(
   });
   const readyEngines = ready(({ slmReady }) => slmReady === true);
   const readyLLMs = ready(({ llmEndpoints }) => llmEndpoints.some((endpoint) => endpoint.ready));
-  return { slm: role('slm', readyEngines), llm: role('llm', readyLLMs), readyEngines };
+  const router = { ...routerState(wanted, pods), ready: routerState(wanted, pods.filter(hasReadyEngine)).ready };
+  return { slm: role('slm', readyEngines), llm: role('llm', readyLLMs), readyEngines, router };
 }
 
 /** The container counts as started once its launcher runs. Why it ended before is of interest until both engines are there again. */

@@ -125,6 +125,7 @@ export async function observe(
         slm: roleState(units, slm, slmPods),
         llm: llmRole(outcome, llmWorkload(all, names), [...llmPods, ...select(pods, target, workerComponent)]),
         readyEngines: readyEngines(slmPods),
+        router: routerState(units, slmPods),
       };
   const known = answers.filter((answer): answer is RouterStatus => answer !== undefined);
   return {
@@ -146,7 +147,6 @@ export async function observe(
     },
     ...roles,
     llmScaledToZero: deployment.spec.pools?.llmScaledToZero ?? false,
-    router: routerState(units, slmPods),
     total: { slm: count(all, target, 'slm'), llm: count(all, target, 'llm', colocated ? slm : undefined) },
     configDigest: outcome.configDigest,
     networkUri: networkUri(deployment.spec.router),
