@@ -23,9 +23,13 @@ describe('the cdk8s example', function () {
     cpSync('examples/cdk8s', folder, { recursive: true });
     const installed = join(folder, 'node_modules/r2r-kubernetes');
     mkdirSync(installed, { recursive: true });
-    await run(process.execPath, [bin('typescript/bin/tsc'), '-p', 'tsconfig.build.json', '--outDir', join(installed, 'dist')], {
-      timeoutMs: 300_000,
-    });
+    await run(
+      process.execPath,
+      [bin('typescript/bin/tsc'), '-p', 'tsconfig.build.json', '--declaration', '--outDir', join(installed, 'dist')],
+      {
+        timeoutMs: 300_000,
+      },
+    );
     cpSync('package.json', join(installed, 'package.json'));
     for (const name of ['cdk8s', 'constructs', 'zod', '@types', 'undici-types']) symlinkSync(bin(name), join(folder, 'node_modules', name));
   });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
+import { parseAllDocuments } from 'yaml';
 import { installFiles } from '../../tools/install/files.ts';
 import { Template } from '../../tools/install/template.ts';
 
@@ -7,6 +8,14 @@ describe('the files that are made from install/', () => {
   for (const [path, content] of Object.entries(installFiles())) {
     it(`include ${path} as it is checked in`, () => {
       assert.equal(readFileSync(path, 'utf8'), content, 'run `npm run generate`');
+    });
+  }
+
+  for (const path of globSync(['crds/*.yaml', 'install/kustomize/**/*.yaml'])) {
+    it(`include ${path}, which reads the same in YAML 1.1, as programs in Go read it`, () => {
+      const text = readFileSync(path, 'utf8');
+      const read = (version: '1.1' | '1.2') => parseAllDocuments(text, { version }).map((document) => document.toJSON() as unknown);
+      assert.deepEqual(read('1.1'), read('1.2'));
     });
   }
 

@@ -1,4 +1,4 @@
-import { stringify } from 'yaml';
+import { kubernetesYaml } from './yaml.ts';
 
 /** Stands in a rendered object where the chart has an expression; no value of a real object looks like it. */
 const mark = (index: number) => `R2R-PLACEHOLDER-${index}-`;
@@ -58,7 +58,7 @@ export class Template {
 
   /** The text of a template; braces that the objects contain are not taken for expressions. */
   text(objects: readonly unknown[]): string {
-    const documents = objects.map((each) => stringify(each, { lineWidth: 0, aliasDuplicateObjects: false }));
+    const documents = objects.map((each) => kubernetesYaml(each));
     return documents
       .join('---\n')
       .replaceAll('{{', '{{ "{{" }}')
