@@ -79,8 +79,9 @@ describe('PodMonitors', () => {
     for (const component of ['operator', 'router', 'pipeline'] as const) {
       const [scraped] = monitor(component).spec.podMetricsEndpoints;
       const pod = pods[component];
+      assert.ok(pod);
       assert.ok(
-        pod?.spec.containers.some(({ ports = [] }) => ports.some(({ name }) => name === scraped?.port)),
+        pod.spec.containers.some(({ ports = [] }) => ports.some(({ name }) => name === scraped?.port)),
         component,
       );
       const labels = Object.keys(pod.metadata.labels).map((label) => `__meta_kubernetes_pod_label_${label.replaceAll(/\W/g, '_')}`);

@@ -129,7 +129,7 @@ describe('rules and dashboards', function () {
                   severity: 'warning',
                   kind: 'R2RDeployment',
                   namespace: 'models',
-                  resource: 'chat',
+                  name: 'chat',
                   type: 'LLMReady',
                   reason: 'InsufficientCapacity',
                 },
