@@ -18,8 +18,9 @@ new Installation(app, 'install', {
   trainerImage: R2R_TRAINER_IMAGE ?? images.trainer,
 });
 // many a Prometheus takes only what has its label: release=kube-prometheus-stack
+const pairs = (process.env.R2R_MONITORING_LABELS ?? '').split(',').filter((each) => each.includes('='));
 const labels = Object.fromEntries(
-  (process.env.R2R_MONITORING_LABELS ?? '').split(',').flatMap((each) => (each === '' ? [] : [each.split('=', 2)])),
+  pairs.map((each): [string, string] => [each.slice(0, each.indexOf('=')), each.slice(each.indexOf('=') + 1)]),
 );
-new Monitoring(app, 'monitoring', { labels: labels as Record<string, string> });
+new Monitoring(app, 'monitoring', { labels });
 app.synth();

@@ -73,7 +73,7 @@ describe('rules and dashboards', function () {
     assert.ok(all.length > 80, `${all.length} expressions`);
   });
 
-  it('use every metric of routers somewhere', async () => {
+  it('use every metric of routers somewhere', () => {
     const text = expressions()
       .map(({ expr }) => expr)
       .join('\n');
@@ -129,7 +129,7 @@ describe('rules and dashboards', function () {
                   severity: 'warning',
                   kind: 'R2RDeployment',
                   namespace: 'models',
-                  resource: 'chat',
+                  name: 'chat',
                   type: 'LLMReady',
                   reason: 'InsufficientCapacity',
                 },

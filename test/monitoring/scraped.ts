@@ -6,9 +6,11 @@ import { join } from 'node:path';
 import { Registry, collectDefaultMetrics } from 'prom-client';
 import { request } from 'undici';
 import { startStatusServer } from '../../src/cli/pipeline-status-server.ts';
-import { publishConditions } from '../../src/controllers/condition-metrics.ts';
-import { OperatorMetrics } from '../../src/controllers/metrics.ts';
-import { KubeMetrics } from '../../src/kube/index.ts';
+import { makeCaches } from '../../src/controllers/caches.ts';
+import { addR2RDeploymentController } from '../../src/controllers/r2rdeployment-controller.ts';
+import { addR2RRouterController, progressClient } from '../../src/controllers/router/index.ts';
+import { routerClient } from '../../src/controllers/router-client.ts';
+import { EventRecorder, KubeClient, KubeMetrics, Manager, silentLogger } from '../../src/kube/index.ts';
 import { RouterMetrics } from '../../src/router/metrics.ts';
 import { apiServer } from '../api/api-server.ts';
 import { controlPlane } from '../cluster/control-plane.ts';
@@ -54,12 +56,24 @@ async function operatorSeries(): Promise<Series> {
     operator.kill('SIGTERM');
     await once(operator, 'exit');
   }
-  // a counter that nothing has raised is on the page without its labels
+  return seriesOf(page, await operatorRegistry());
+}
+
+/** Every metric of an operator with its labels, wired as src/cli/operator.ts does: what nothing has raised yet is on the page without them. */
+async function operatorRegistry(): Promise<Registry> {
   const registry = new Registry();
-  new KubeMetrics(registry);
-  new OperatorMetrics(registry, () => []);
-  publishConditions(registry, () => []);
-  return seriesOf(page, registry);
+  const metrics = new KubeMetrics(registry);
+  const client = KubeClient.fromConfig((await controlPlane()).kubeConfig(), { fieldManager: 'unused' });
+  const [routers, progress] = [routerClient(), progressClient()];
+  const manager = new Manager({ client });
+  const recorder = new EventRecorder(client, { controller: 'r2r.dev/operator', instance: 'unused' });
+  const render = { routerImage: 'r', trainerImage: 't', operatorNamespace: 'r2r-system' };
+  const shared = { client, recorder, logger: silentLogger, metrics, registry, concurrency: 1, render, caches: makeCaches(manager) };
+  // added and never run
+  addR2RDeploymentController(manager, { ...shared, routers });
+  addR2RRouterController(manager, { ...shared, progress });
+  await Promise.all([routers.close(), progress.close(), client.close()]);
+  return registry;
 }
 
 /** Of a router between scripted model servers, after a request. */

@@ -13,7 +13,10 @@ export interface EventView {
   readonly lastAt: string;
 }
 
-export function eventView(event: Event): EventView {
+/** Those of the older API have no eventTime, whatever their type says. */
+type AnyEvent = Omit<Event, 'eventTime'> & { readonly eventTime?: string | null };
+
+export function eventView(event: AnyEvent): EventView {
   const { series, metadata, regarding } = event;
   const createdAt = metadata?.creationTimestamp ?? new Date(0).toISOString();
   const firstAt = event.deprecatedFirstTimestamp ?? event.eventTime ?? createdAt;

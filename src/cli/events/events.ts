@@ -99,7 +99,8 @@ async function watch(scope: Scope, target: Target, wide: boolean) {
     for (const line of wide && headed ? lines.slice(1) : lines) console.log(line);
     headed = true;
   };
-  for (let first = true; !signal.aborted; first = false) {
+  const stopped = (): boolean => signal.aborted;
+  for (let first = true; !stopped(); first = false) {
     try {
       const { found, notes, belongs, resourceVersion } = await readEvents(scope, target);
       print(merged(found.filter(isNew).map(eventView)));
@@ -109,7 +110,7 @@ async function watch(scope: Scope, target: Target, wide: boolean) {
         if (told && belongs(change.object) && isNew(change.object)) print([eventView(change.object)]);
       }
     } catch (error) {
-      if (signal.aborted) break;
+      if (stopped()) break;
       // what is wrong from the beginning ends the command
       if (first && !isGone(error)) throw error;
       await sleep(pauseMs, undefined, { signal }).catch(() => undefined);

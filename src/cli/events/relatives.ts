@@ -5,7 +5,7 @@ import { jobNames } from '../../api/r2rrouter-jobs.ts';
 import { jobsPolicyName, routerJobComponent, workspaceClaimName } from '../../api/r2rrouter-names.ts';
 import { routerKind } from '../../api/r2rrouter.ts';
 import { deployments, jobs, persistentVolumeClaims, pods, replicaSets, services } from '../../kube/index.ts';
-import type { KubeObject, Live, ResourceType } from '../../kube/index.ts';
+import type { Live, ResourceType } from '../../kube/index.ts';
 import type { Event } from '../../kube/resources.ts';
 import type { Gaps } from '../view/gaps.ts';
 import type { Scope } from '../view/resources.ts';
@@ -42,7 +42,7 @@ function nameOf({ kind: of, name }: Target): RegExp {
 
 async function children({ client, namespace, signal }: Scope, { kind: of, name }: Target, gaps: Gaps): Promise<readonly Live[]> {
   const labelSelector = toSelector({ [labelKeys.managedBy]: managedBy, [labelKeys.instance]: name });
-  const read = async (type: ResourceType): Promise<readonly Live<KubeObject>[]> =>
+  const read = async (type: ResourceType): Promise<readonly Live[]> =>
     (await gaps.tryRead(`${type.kind}s`, client.list(type, { namespace, labelSelector, signal })))?.items ?? [];
   const all = (await Promise.all(childTypes.map(read))).flat();
   const isJob = ({ kind: is, metadata }: Live): boolean =>

@@ -87,7 +87,8 @@ async function watch(scope: Scope, target: Target | undefined, options: TableOpt
   const { signal } = scope;
   let before: Reading | undefined;
   let shown = false;
-  while (!signal.aborted) {
+  const stopped = (): boolean => signal.aborted;
+  while (!stopped()) {
     const screen = screenOf(process.stdout, process.env);
     let lines: readonly string[];
     try {
@@ -96,7 +97,7 @@ async function watch(scope: Scope, target: Target | undefined, options: TableOpt
       lines = text(seen.deployments, seen.notes, options, screen);
       shown = true;
     } catch (error) {
-      if (signal.aborted) break;
+      if (stopped()) break;
       // what is wrong from the beginning ends the command
       if (!shown) throw error;
       lines = noteLines([error instanceof Error ? error.message : String(error)], screen);

@@ -3,7 +3,6 @@ import type { KubeObject, Live } from '../../../src/kube/index.ts';
 import type { Deployment, Pod } from '../../../src/kube/resources.ts';
 import { labels } from '../../../src/api/names.ts';
 import type { R2RDeployment } from '../../../src/api/r2rdeployment.ts';
-import type { R2RRouter } from '../../../src/api/r2rrouter.ts';
 import { deploymentView } from '../../../src/cli/status/deployment-view.ts';
 import { routerView } from '../../../src/cli/status/router-view.ts';
 import { statusText } from '../../../src/cli/status/status.ts';
@@ -53,7 +52,7 @@ function rolling(name = 'chat'): DeploymentFamily {
   const deployment = { ...stored(name, spec), status: rollingStatus(now) };
   const metadata = { ...deployment.metadata, creationTimestamp: ago(now, 3 * 86_400), resourceVersion: '1', name, uid: 'uid' };
   return {
-    deployment: { ...deployment, metadata } as unknown as Live<R2RDeployment>,
+    deployment: { ...deployment, metadata },
     children: [child('old', 'slm', 1), child('next', 'slm', 1), child('old', 'llm', 1), child('next', 'llm', 3)],
     pods: [
       readyPod(now, name, revisions.old, 'slm', 'abcde', 'gpu-1'),
@@ -110,7 +109,7 @@ describe('what kubectl r2r prints', () => {
     const router = { ...storedRouter('math', routerSpec), status: runningRouterStatus(now) };
     const metadata = { ...router.metadata, creationTimestamp: ago(now, 3 * 86_400), resourceVersion: '1', name: 'math', uid: 'uid' };
     const pods = [stepPod(now, 'math', 'respond', 0, 'gpu-1'), stepPod(now, 'math', 'respond', 1, 'gpu-2')].map((pod) => live<Pod>(pod));
-    const view = routerView({ router: { ...router, metadata } as unknown as Live<R2RRouter>, pods }, now);
+    const view = routerView({ router: { ...router, metadata }, pods }, now);
     const lines = statusText({ deployments: [], routers: [view], notes: [] }, 'models', now, screen);
     noWiderThan(lines, 80);
     assertGoldenText('kubectl-r2r-status-router.txt', lines);

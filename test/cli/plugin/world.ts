@@ -66,7 +66,7 @@ export function kubelet(pair: { readonly cert: string; readonly key: string }, l
     const text = log(of);
     response.writeHead(text === undefined ? 404 : 200, { 'content-type': 'text/plain' }).end(text ?? 'no such container');
   });
-  return listening(server as unknown as Server, asked);
+  return listening(server, asked);
 }
 
 async function listening(server: Server, asked: string[]): Promise<Pages> {
