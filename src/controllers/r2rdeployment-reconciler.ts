@@ -26,6 +26,7 @@ import type { RolloutStep } from './rollout.ts';
 import type { RouterClient } from './router-client.ts';
 import { withOffer } from './router-reference.ts';
 import { computeStatus } from './status.ts';
+import { StatusPace } from './status-pace.ts';
 import { endpointSchemes, observe, revisionStates } from './world.ts';
 
 export interface ReconcilerOptions {
@@ -39,7 +40,10 @@ export interface ReconcilerOptions {
   readonly now?: () => Date;
 }
 
-/** How soon to look again, in ms: nothing tells us when a router has taken over its configuration or emitted tokens. */
+/**
+ * How soon to look again, in ms: nothing tells us when a router has taken over its configuration or emitted tokens. The steady pause varies by
+ * a tenth, so that deployments that were all looked at in one moment, as after a start, spread out.
+ */
 const pollMs = { whileUnderWay: 2_000, steady: 15_000 } as const;
 
 /** Routing numbers are written at most this often, in ms. */
@@ -55,6 +59,7 @@ export class R2RDeploymentReconciler {
   readonly #revisions: RevisionApplier;
   /** When routing numbers were last written, by key. Lost on a restart, which costs one early write. */
   readonly #routingWritten = new Map<string, number>();
+  readonly #pace = new StatusPace();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -67,6 +72,7 @@ export class R2RDeploymentReconciler {
     if (!live || live.metadata.deletionTimestamp) {
       this.#routingWritten.delete(keyString(key));
       this.#revisions.forget(key);
+      this.#pace.forget(keyString(key));
       return undefined;
     }
 
@@ -116,8 +122,11 @@ export class R2RDeploymentReconciler {
       signal,
     );
     const status = this.#holdRouting(deployment, computeStatus(observation, deployment.status));
+    const again = { requeueAfterMs: isUnderWay(status) ? pollMs.whileUnderWay : pollMs.steady * (0.9 + 0.2 * Math.random()) };
+    const waitMs = this.#pace.waitMs(keyString(key), this.#now().getTime(), live.status, status);
+    if (waitMs > 0) return { requeueAfterMs: Math.min(waitMs, again.requeueAfterMs) };
     await this.#write(deployment, status, signal);
-    return { requeueAfterMs: isUnderWay(status) ? pollMs.whileUnderWay : pollMs.steady };
+    return again;
   };
 
   /** Moves the endpoint and takes old revisions down, as far as it is time for that. */
@@ -226,7 +235,9 @@ export class R2RDeploymentReconciler {
 
   async #write(live: Live<R2RDeployment>, status: R2RDeploymentStatus, signal: AbortSignal): Promise<void> {
     const written = await ensureStatus(this.#options.client, r2rDeployments, status, live, { signal });
-    if (written) noteChanges(this.#options.recorder, live, live.status, status);
+    if (!written) return;
+    this.#pace.written(keyString(keyOf(live)), this.#now().getTime());
+    noteChanges(this.#options.recorder, live, live.status, status);
   }
 
   #now(): Date {
