@@ -63,6 +63,8 @@ export function apiServer(folder: string, { etcd: etcdPort, apiServer: port }: P
     // nobody watches over nodes here, see controllerManager: new ones must not wait for a word that never comes
     'disable-admission-plugins': withAccounts ? 'TaintNodesByCondition' : 'ServiceAccount',
     'allow-privileged': true,
+    // Debian's etcd cannot stream lists, and kwok's watches, which the server takes for that, would be cut off again and again
+    'feature-gates': 'WatchList=false',
     'audit-policy-file': join(folder, files.auditPolicy),
     'audit-log-path': join(folder, files.auditLog),
     'audit-log-mode': 'batch',
