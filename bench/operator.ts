@@ -7,6 +7,7 @@
  *   node bench/operator.ts [--deployments N]   1,000 unless told otherwise
  *                          [--trial FILE]      write the results there instead: other numbers than those that are published
  *                          [--source]          run src/ instead of compiling it first
+ *                          [--no-build]        take dist/ as it is
  *                          [--no-peer] [--no-floor] [--idle-seconds S]
  */
 import { spawnSync } from 'node:child_process';
@@ -33,6 +34,7 @@ const { values } = parseArgs({
     deployments: { type: 'string', default: '1000' },
     trial: { type: 'string' },
     source: { type: 'boolean', default: false },
+    'no-build': { type: 'boolean', default: false },
     'no-peer': { type: 'boolean', default: false },
     'no-floor': { type: 'boolean', default: false },
     'idle-seconds': { type: 'string', default: '60' },
@@ -41,9 +43,11 @@ const { values } = parseArgs({
 const count = Number(values.deployments);
 
 enterOwnNetwork();
+// so that what cleans up at the process's end does
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(1));
 const progress = stderrProgress();
 progress('the data plane is emulated: kwok plays nodes and pods, one process answers for all routers');
-if (!values.source) {
+if (!values.source && !values['no-build']) {
   progress('compiling the operator');
   const built = spawnSync(process.execPath, [join(import.meta.dirname, '../tools/build.ts')], { stdio: 'inherit' });
   if (built.status !== 0) process.exit(1);

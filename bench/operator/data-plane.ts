@@ -32,3 +32,5 @@ createServer((request, response) => {
   request.resume();
   response.writeHead(body === undefined ? 404 : 200, { 'content-type': 'application/json' }).end(body);
 }).listen(ports.admin, '0.0.0.0', 1024, () => console.log('listening'));
+// the benchmark has ended, however it did
+process.on('disconnect', () => process.exit());

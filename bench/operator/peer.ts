@@ -51,9 +51,8 @@ export async function measurePeer(stage: Stage, count: number, progress: Progres
   const logFile = join(stage.cluster.folder, 'peer.log');
   const log = openSync(logFile, 'a');
   const limits = ['--qps', String(clientRequestsPerSecond), '--burst', String(clientRequestsPerSecond)];
-  const child = spawn(program, ['--kubeconfig', kubeconfig, '--namespace', 'argo-rollouts', '--loglevel', 'warn', ...limits], {
-    stdio: ['ignore', log, log],
-  });
+  const command = [program, '--kubeconfig', kubeconfig, '--namespace', 'argo-rollouts', '--loglevel', 'warn', ...limits];
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], { stdio: ['ignore', log, log] });
   closeSync(log);
   const { pid = 0 } = child;
   try {

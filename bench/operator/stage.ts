@@ -57,7 +57,8 @@ export class Stage {
     const program = compiled ? join(root, 'dist/cli/main.js') : join(root, 'src/cli/main.ts');
     const log = openSync(join(this.cluster.folder, 'operator.log'), 'a');
     const flags = ['--namespace', 'r2r-system', '--router-image', render.routerImage, '--metrics-port', String(metricsPort)];
-    const child = spawn(process.execPath, [...imageNodeFlags(), program, 'operator', ...flags, '--health-port', '0'], {
+    const command = [process.execPath, ...imageNodeFlags(), program, 'operator', ...flags, '--health-port', '0'];
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], {
       stdio: ['ignore', log, log],
       env: { ...process.env, KUBECONFIG: kubeconfig, NODE_ENV: 'production', POD_NAME: 'bench' },
     });

@@ -7,15 +7,15 @@ import type { Live, Manifest } from '../../src/kube/index.ts';
 import { endpointService, podTemplates, revisionChildren, routerConfig, templateRecord } from '../../src/manifests/index.ts';
 import type { KubeObject, RenderOptions } from '../../src/manifests/index.ts';
 
-/** As in the pair of examples/r1-1.5b-32b.yaml, with models and checkpoint from a hub, so that no claim is needed. */
+/** As in the pair of examples/r1-1.5b-32b.yaml, with the models in the image, so that no claim is needed. */
 const spec = {
   slm: {
-    model: 'hf://deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B@main',
+    model: '/models/DeepSeek-R1-Distill-Qwen-1.5B',
     contextLength: 32_768,
     resources: { requests: { cpu: '4', memory: '16Gi' } },
   },
   llm: {
-    model: 'hf://deepseek-ai/DeepSeek-R1-Distill-Qwen-32B@main',
+    model: '/models/DeepSeek-R1-Distill-Qwen-32B',
     contextLength: 32_768,
     tensorParallelSize: 2,
     resources: { requests: { cpu: '8', memory: '64Gi' } },

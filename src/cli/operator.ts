@@ -21,7 +21,7 @@ const usage = `usage: r2r operator [flags]
   --sglang-image IMAGE  image of SGLang engines                  (default: the stock release this version was tested with)
   --health-port PORT    /healthz and /readyz                     (default: 8081)
   --metrics-port PORT   /metrics, Prometheus format              (default: 8080)
-  --concurrency N       deployments, and routers, reconciled at the same time (default: 4)
+  --concurrency N       deployments, and routers, reconciled at the same time (default: 16)
   --leader-elect BOOL   run with other replicas                  (default: true)
   --log-level LEVEL     debug, info, warn, error                 (default: info)
 `;
@@ -40,7 +40,7 @@ export async function operator(argv: readonly string[]): Promise<void> {
       'sglang-image': { type: 'string' },
       'health-port': { type: 'string', default: '8081' },
       'metrics-port': { type: 'string', default: '8080' },
-      concurrency: { type: 'string', default: '4' },
+      concurrency: { type: 'string', default: '16' },
       'leader-elect': { type: 'string', default: 'true' },
       'log-level': { type: 'string', default: 'info' },
       help: { type: 'boolean', default: false },

@@ -43,6 +43,8 @@ export function noteChanges(
   const is = findCondition(after.conditions, 'Ready');
   if (is && (was?.status !== is.status || was.reason !== is.reason)) {
     const quiet = is.status === 'True' || quietReasons.has(is.reason);
+    // that a roll-out has started says as much
+    if (!was && quiet && is.status !== 'True') return;
     recorder.record(owner, { type: quiet ? 'Normal' : 'Warning', reason: is.reason, action: 'Observe', note: is.message });
   }
 }

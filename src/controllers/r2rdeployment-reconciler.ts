@@ -33,6 +33,7 @@ import { withOffer } from './router-reference.ts';
 import { suspendedPools } from './scaling/index.ts';
 import type { Pools } from './scaling/index.ts';
 import { computeStatus } from './status.ts';
+import { StatusPace } from './status-pace.ts';
 import { endpointSchemes, observe, revisionStates } from './world.ts';
 
 export interface ReconcilerOptions {
@@ -50,7 +51,10 @@ export interface ReconcilerOptions {
   readonly now?: () => Date;
 }
 
-/** How soon to look again, in ms: nothing tells us when a router has taken over its configuration or emitted tokens. */
+/**
+ * How soon to look again, in ms: nothing tells us when a router has taken over its configuration or emitted tokens. The steady pause varies by
+ * a tenth, so that deployments that were all looked at in one moment, as after a start, spread out.
+ */
 const pollMs = { whileUnderWay: 2_000, steady: 15_000 } as const;
 
 /** Routing numbers are written at most this often, in ms. */
@@ -67,6 +71,7 @@ export class R2RDeploymentReconciler {
   readonly #models: ModelCache;
   /** When routing numbers were last written, by key. Lost on a restart, which costs one early write. */
   readonly #routingWritten = new Map<string, number>();
+  readonly #pace = new StatusPace();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -82,6 +87,7 @@ export class R2RDeploymentReconciler {
       this.#revisions.forget(key);
       this.#models.forget(key);
       this.#options.pools.forget(key);
+      this.#pace.forget(keyString(key));
       return undefined;
     }
 
@@ -148,10 +154,14 @@ export class R2RDeploymentReconciler {
     const computed = computeStatus(awaitsModels ? awaitingModels(observation, models) : observation, deployment.status);
     const held = pools.told(this.#holdRouting(deployment, computed), this.#now());
     const status = models || !stalled ? withModels(held, models, observation.generation, this.#now()) : keptModels(held, deployment.status);
+    const steadyMs = pollMs.steady * (0.9 + 0.2 * Math.random());
+    const pods = isUnderWay(status) && !awaitsModels ? pollMs.whileUnderWay : steadyMs;
+    const requeueAfterMs = Math.min(pods, models?.requeueAfterMs ?? pods, pools.requeueAfterMs ?? pods);
+    const waitMs = this.#pace.waitMs(keyString(key), this.#now().getTime(), live.status, status);
+    if (waitMs > 0) return { requeueAfterMs: Math.min(waitMs, requeueAfterMs) };
     // what is known of downloads goes on from the status before, which must not be an old one
     await this.#write(deployment, status, signal, models && deployment.metadata.resourceVersion);
-    const pods = isUnderWay(status) && !awaitsModels ? pollMs.whileUnderWay : pollMs.steady;
-    return { requeueAfterMs: Math.min(pods, models?.requeueAfterMs ?? pods, pools.requeueAfterMs ?? pods) };
+    return { requeueAfterMs };
   };
 
   /** Moves the endpoint and takes old revisions down, as far as it is time for that. */
@@ -259,7 +269,9 @@ export class R2RDeploymentReconciler {
 
   async #write(live: Live<R2RDeployment>, status: R2RDeploymentStatus, signal: AbortSignal, resourceVersion?: string): Promise<void> {
     const written = await ensureStatus(this.#options.client, r2rDeployments, status, live, { signal, resourceVersion });
-    if (written) noteChanges(this.#options.recorder, live, live.status, status);
+    if (!written) return;
+    this.#pace.written(keyString(keyOf(live)), this.#now().getTime());
+    noteChanges(this.#options.recorder, live, live.status, status);
   }
 
   #now(): Date {

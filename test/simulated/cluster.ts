@@ -114,6 +114,8 @@ export class SimulatedCluster implements AsyncDisposable {
     const child = this.#running.get(name);
     this.#running.delete(name);
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    // else nothing might keep this process alive until then
+    child.ref();
     const gone = new Promise((resolve) => child.once('exit', resolve));
     child.kill('SIGKILL');
     await gone;

@@ -60,8 +60,11 @@ export function apiServer(folder: string, { etcd: etcdPort, apiServer: port }: P
     'service-account-signing-key-file': key,
     'service-cluster-ip-range': '10.96.0.0/12',
     'endpoint-reconciler-type': 'none',
-    ...(!withAccounts && { 'disable-admission-plugins': 'ServiceAccount' }),
+    // nobody watches over nodes here, see controllerManager: new ones must not wait for a word that never comes
+    'disable-admission-plugins': withAccounts ? 'TaintNodesByCondition' : 'ServiceAccount',
     'allow-privileged': true,
+    // Debian's etcd cannot stream lists, and kwok's watches, which the server takes for that, would be cut off again and again
+    'feature-gates': 'WatchList=false',
     'audit-policy-file': join(folder, files.auditPolicy),
     'audit-log-path': join(folder, files.auditLog),
     'audit-log-mode': 'batch',
@@ -77,6 +80,8 @@ export function controllerManager(folder: string): string[] {
     'service-account-private-key-file': join(folder, files.accountKey),
     'root-ca-file': join(folder, files.authority),
     'use-service-account-credentials': false,
+    // kwok's nodes are Ready for ever and send no heartbeats: on a busy machine late ones would take pods down
+    controllers: '*,-node-lifecycle-controller,-taint-eviction-controller',
     'kube-api-qps': clientRequestsPerSecond,
     'kube-api-burst': clientRequestsPerSecond,
     'flex-volume-plugin-dir': join(folder, 'volume-plugins'),
@@ -104,6 +109,7 @@ export function kwok(folder: string): string[] {
     // nobody calls it
     'node-ip': '10.95.255.1',
     config: join(folder, files.stages),
+    v: 'WARN',
   });
 }
 
