@@ -65,8 +65,8 @@ export class RevisionApplier {
    * @throws ChildRefusedError, ChildInTheWayError, KubeError
    */
   async apply(deployment: Live<R2RDeployment>, pods: PinnedPods, replicas: Replicas, signal: AbortSignal): Promise<AppliedChild[]> {
-    const { revision } = pods;
-    const desired = [templateRecord(deployment, pods), ...this.#children(deployment, pods, replicas)];
+    const { revision, record, templates } = pods;
+    const desired = [templateRecord(deployment, revision, templates, record), ...this.#children(deployment, pods, replicas)];
     const applied = await this.#applyAll(deployment, revision, desired, signal);
     const wanted = new Set(desired.map(({ kind, metadata }) => `${kind}/${metadata.name}`));
     const isLeftOver = ({ type, object }: { type: ResourceType; object: Live }): boolean =>

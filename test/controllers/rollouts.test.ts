@@ -33,7 +33,7 @@ describe('roll-outs on a real API server', function () {
       const { topologySpreadConstraints: _, ...spec } = template.spec as typeof slm;
       return { ...template, spec };
     };
-    await stage.admin.create(controllerRevisions, templateRecord(live, { revision, templates: { slm: earlier(slm), llm: earlier(llm) } }));
+    await stage.admin.create(controllerRevisions, templateRecord(live, revision, { slm: earlier(slm), llm: earlier(llm) }));
     return { namespace: stage.namespace, revision };
   }
 
