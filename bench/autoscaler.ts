@@ -22,7 +22,7 @@ const rows: Row[] = [];
 const started = Date.now();
 for (const each of workloads) {
   const sizes = sizesFor(each, seed);
-  const limits = { minReplicas: 1, maxReplicas: Math.ceil(1.5 * sizes.peak) };
+  const limits = { minReplicas: 1, maxReplicas: Math.ceil(2 * sizes.peak) };
   console.log(`${each.name} mean ${sizes.mean} peak ${sizes.peak} requests ${each.at.length}`);
   for (const candidate of candidates(sizes)) {
     const outcome = simulate(each, candidate.make(limits, sizes.mean, seed), sizes.mean, seed);

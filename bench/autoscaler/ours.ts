@@ -18,20 +18,21 @@ import { prefillTokensPerCall, replicaModel, trueCapacity } from './replica-mode
 const scrapeSeconds = 5;
 const routers = ['router'] as const;
 
+/** The defaults of the API, but for the latency target, which belongs to the simulated replicas. */
 export const defaultPolicy: Omit<ScalingPolicy, 'minReplicas' | 'maxReplicas' | 'targetUtilization'> = {
   gpusPerReplica,
   gpuBudget: undefined,
   latencyTargetMs: replicaModel.latencyTargetMs,
   capacityPerReplica: undefined,
   tolerance: 0.1,
-  scaleUp: { windowMs: 15_000, maxStep: 10 },
+  scaleUp: { windowMs: 0, maxStep: 4 },
   scaleDown: { windowMs: 300_000, maxStep: 1 },
-  pendingDeadlineMs: 600_000,
+  pendingDeadlineMs: 1_200_000,
   staleAfterMs: 60_000,
-  idleBeforeZeroMs: 900_000,
+  idleBeforeZeroMs: 600_000,
 };
 
-export const defaultUtilization = 0.8;
+export const defaultUtilization = 0.7;
 
 /** The operator's part: the real decision, capacity and drain code, fed every 5 s with what routers would tell. */
 export function ours(

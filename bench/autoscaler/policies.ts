@@ -10,9 +10,9 @@ export interface Candidate extends Pick<Row, 'policy' | 'setting' | 'standard'> 
 }
 
 /** From far too many to far too few calls for a replica that is within its target with some 43 under way, 14 of them waiting for a step. */
-const queueTargets = [2, 4, 6, 8, 9, 10, 11, 12, 14, 18, 24, 36];
-const concurrencyTargets = [10, 14, 18, 22, 25, 28, 31, 34, 38, 43, 50, 60];
-const utilizations = [0.4, 0.5, 0.6, 0.7, 0.75, defaultUtilization, 0.85, 0.9, 1];
+const queueTargets = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 18, 24];
+const concurrencyTargets = [4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 25, 30, 36, 43];
+const utilizations = [0.5, 0.6, defaultUtilization, 0.8, 0.9, 1];
 
 /** All that are compared: each autoscaler with every target, so that each is seen at its best. */
 export function candidates(sizes: { readonly mean: number; readonly peak: number }): readonly Candidate[] {

@@ -25,9 +25,17 @@ export interface Pod {
 
 export interface Totals {
   tokens: number;
+  /** Emitted while the pool was over its target: more than 5 % of the tokens of a window were slow. */
   lateTokens: number;
+  /** Whose own LLM call took longer than the target, or that waited for a replica. */
+  slowTokens: number;
   gpuSeconds: number;
 }
+
+/** As long as the operator's scrape interval. */
+const windowSeconds = 5;
+/** The target is one on the p95. */
+const allowedSlow = 0.05;
 
 /** What has been counted since the last scrape. */
 export interface Counted {
@@ -42,7 +50,7 @@ export interface Counted {
  */
 export class Pool {
   readonly workload: Workload;
-  readonly totals: Totals = { tokens: 0, lateTokens: 0, gpuSeconds: 0 };
+  readonly totals: Totals = { tokens: 0, lateTokens: 0, slowTokens: 0, gpuSeconds: 0 };
   readonly latencies = new Latencies();
   counted: Counted = { calls: 0, callsDone: 0, primedTokens: 0 };
   pods: Pod[] = [];
@@ -53,6 +61,7 @@ export class Pool {
   second = 0;
   readonly #seed: number;
   readonly #choice;
+  #window = { tokens: 0, slow: 0 };
   #created = 0;
   #next = 0;
 
@@ -78,10 +87,9 @@ export class Pool {
     this.#arrivals();
     const share = this.workload.llmShare(this.second);
     for (const pod of this.pods) this.#serve(pod, share);
-    const stalled = this.waiting.length * loadOf(1, share, 0).tokensPerSecond;
-    this.totals.tokens += stalled;
-    this.totals.lateTokens += stalled;
+    this.#count(this.waiting.length * loadOf(1, share, 0).tokensPerSecond, 1);
     this.second++;
+    if (this.second % windowSeconds === 0) this.#endWindow();
   }
 
   /** Routers stop choosing it: its conversations go on elsewhere. */
@@ -89,6 +97,19 @@ export class Pool {
     pod.draining = true;
     pod.drainingSinceSecond = this.second;
     this.#moveAway(pod);
+  }
+
+  #count(tokens: number, slowShare: number): void {
+    this.#window.tokens += tokens;
+    this.#window.slow += tokens * slowShare;
+  }
+
+  #endWindow(): void {
+    const { tokens, slow } = this.#window;
+    this.totals.tokens += tokens;
+    this.totals.slowTokens += slow;
+    if (slow > allowedSlow * tokens) this.totals.lateTokens += tokens;
+    this.#window = { tokens: 0, slow: 0 };
   }
 
   #deployment(): void {
@@ -169,10 +190,8 @@ export class Pool {
     const load = loadOf(count, share, prefill);
     pod.load = load;
     if (count === 0) return;
-    const tokens = count * load.tokensPerSecond;
-    this.totals.tokens += tokens;
-    const late = (load.longestMs - replicaModel.latencyTargetMs) / (load.longestMs - load.shortestMs);
-    this.totals.lateTokens += tokens * Math.max(0, Math.min(1, late));
+    const slow = (load.longestMs - replicaModel.latencyTargetMs) / (load.longestMs - load.shortestMs);
+    this.#count(count * load.tokensPerSecond, Math.max(0, Math.min(1, slow)));
     this.counted.calls += load.callsPerSecond;
     this.counted.callsDone += load.callsPerSecond;
     this.latencies.add(load.shortestMs, load.longestMs, load.callsPerSecond);

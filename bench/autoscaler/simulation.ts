@@ -5,8 +5,10 @@ import type { Workload } from './workloads.ts';
 
 /** How a policy did. */
 export interface Outcome {
-  /** Share of the tokens that waited for an LLM call longer than the target, or for a replica. */
+  /** Share of the tokens that were emitted while the pool was over its target: p95 of the LLM calls, in windows of 5 s. */
   readonly lateShare: number;
+  /** Share of the tokens whose own LLM call took longer than the target, or that waited for a replica. */
+  readonly slowShare: number;
   readonly gpuHours: number;
   /** How often the wanted number changed. */
   readonly changes: number;
@@ -21,8 +23,8 @@ export interface Moment {
   readonly lateShare: number;
 }
 
-/** The pool has its first size for so long, and nothing is counted: conversations have to come first. */
-const warmUpSeconds = 600;
+/** For so long nothing is counted: conversations have to come first, and a policy that starts with more than enough has to let go of it. */
+const warmUpSeconds = 1800;
 
 /** Lets a workload go by. Every run draws the same starts and choices: `seed`. */
 export function simulate(
@@ -51,15 +53,14 @@ export function simulate(
         [calls, tokens, late] = [0, totals.tokens, totals.lateTokens];
       }
     }
-    if (second < warmUpSeconds) {
-      Object.assign(pool.totals, { tokens: 0, lateTokens: 0, gpuSeconds: 0 });
-      continue;
-    }
     scaler.step(pool);
     if (scaler.wanted !== wanted) [wanted, changes] = [scaler.wanted, changes + 1];
+    if (second > warmUpSeconds) continue;
+    Object.assign(pool.totals, { tokens: 0, lateTokens: 0, slowTokens: 0, gpuSeconds: 0 });
+    changes = 0;
   }
-  const { totals } = pool;
-  return { lateShare: totals.lateTokens / Math.max(1, totals.tokens), gpuHours: totals.gpuSeconds / 3600, changes };
+  const { tokens: all, lateTokens, slowTokens, gpuSeconds } = pool.totals;
+  return { lateShare: lateTokens / Math.max(1, all), slowShare: slowTokens / Math.max(1, all), gpuHours: gpuSeconds / 3600, changes };
 }
 
 /** A seed for the n-th of several runs. */

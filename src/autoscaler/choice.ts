@@ -20,7 +20,7 @@ const busyShare = 0.5;
 
 /** The first check that has something to say decides. */
 export function choose(policy: ScalingPolicy, seen: Observation, from: number, nowMs: number): Choice {
-  for (const check of [outOfBounds, atZero, idle, unknownDemand, notComing, rise, fall]) {
+  for (const check of [outOfBounds, atZero, idle, notComing, unknownDemand, rise, fall]) {
     const choice = check(policy, seen, from, nowMs);
     if (choice) return choice;
   }

@@ -1,6 +1,6 @@
 /**
- * How much work a pool must be ready for: the present demand, and what it may grow by until a replica asked for now would be ready. How much that is
- * is learnt from the demand itself: of a steady one next to nothing, of one in bursts as much as the bursts bring, as long as they come.
+ * How much work a pool must be ready for: the present demand, where it is going, and what it may rise to until a replica asked for now would be ready. The
+ * last is learnt from the demand itself: of a steady one next to nothing, of one in bursts as much as the bursts bring, as long as they come.
  */
 export interface DemandState {
   /** Average over `averageMs`; units of work a second. null: no sample yet. */
@@ -25,17 +25,22 @@ interface Bucket {
 const averageMs = 45_000;
 const bucketMs = 30_000;
 /** What has happened is remembered for so long. */
-const memoryMs = 45 * 60_000;
-/** Share of the past moments after which the demand stayed within the margin. */
-const covered = 0.9;
-/** Beyond the highest demand of the memory by this factor at most. */
+const memoryMs = 90 * 60_000;
+/** Share of the past moments after which the demand stayed within what is taken as possible. */
+const covered = 0.97;
+/** What is possible is beyond the highest demand of the memory by this factor at most. */
 const growthBeyondPeak = 1.1;
+/** The slope is that of the last seven minutes, as far as it is steeper than its standard error by this factor. */
+const slopeBuckets = 14;
+const significant = 2;
+/** A slope is known late, and a replica has to be of use for some time: so much is added to the time that it takes to start. */
+const slopeLagMs = 120_000;
 
 export const noDemand: DemandState = { level: null, sinceMs: null, buckets: [], sum: 0, ms: 0 };
 
 /** What is left of it after a restart: its average. */
 export function seededDemand(level: number, atMs: number): DemandState {
-  return { ...noDemand, level, sinceMs: atMs };
+  return { ...noDemand, level, sinceMs: atMs - averageMs };
 }
 
 /** Takes in what was asked for over the `ms` before `atMs`; units of work a second. */
@@ -50,20 +55,44 @@ export function observeDemand(state: DemandState, atMs: number, ms: number, perS
   return { level, sinceMs, buckets, sum: 0, ms: 0 };
 }
 
-/** Units of work a second to be ready for, when a replica takes `startMs` to come. */
-export function neededFor(state: DemandState, startMs: number): number | undefined {
-  const { level, buckets } = state;
+/** Units of work a second. */
+export interface Need {
+  /** Where the demand will be when a replica asked for now would be ready, if it goes on as it does. */
+  readonly expected: number;
+  /** What it may rise to until then, as it has before. */
+  readonly possible: number;
+}
+
+/** What to be ready for, when a replica takes `startMs` to come; undefined: there is no demand yet. */
+export function neededFor({ level, buckets }: DemandState, startMs: number): Need | undefined {
   if (level === null) return undefined;
+  const rise = slope(buckets.slice(-slopeBuckets).map(({ mean }) => mean));
+  const expected = level + (Math.max(0, rise) * (startMs + slopeLagMs)) / bucketMs;
   const ahead = Math.max(1, Math.ceil(startMs / bucketMs));
-  const growths: number[] = [];
-  for (let index = 0; index + ahead < buckets.length; index++) {
-    const then = buckets[index];
-    if (!then) continue;
-    const highest = Math.max(...buckets.slice(index + 1, index + 1 + ahead).map(({ mean }) => mean));
-    growths.push(Math.max(0, highest - then.level));
-  }
-  if (growths.length < ahead) return level;
-  const margin = growths.sort((a, b) => a - b)[Math.min(growths.length - 1, Math.floor(covered * growths.length))] ?? 0;
+  if (buckets.length < 2 * ahead) return { expected, possible: expected };
   const peak = Math.max(...buckets.map(({ mean }) => mean));
-  return Math.max(level, Math.min(level + margin, growthBeyondPeak * peak));
+  return { expected, possible: Math.max(expected, Math.min(level + usualGrowth(buckets, ahead), growthBeyondPeak * peak)) };
+}
+
+/** How far the highest of the `ahead` buckets after a moment was above that moment's average, for `covered` of the moments at most. */
+function usualGrowth(buckets: readonly Bucket[], ahead: number): number {
+  const growths = buckets.slice(0, -ahead).map(({ level }, index) => {
+    let highest = level;
+    for (let after = index + 1; after <= index + ahead; after++) highest = Math.max(highest, buckets[after]?.mean ?? 0);
+    return highest - level;
+  });
+  growths.sort((a, b) => a - b);
+  return growths[Math.min(growths.length - 1, Math.floor(covered * growths.length))] ?? 0;
+}
+
+/** Slope of the straight line through equally spaced values, for one step, as far as noise does not explain it. */
+function slope(values: readonly number[]): number {
+  const count = values.length;
+  if (count < 5) return 0;
+  const middle = (count - 1) / 2;
+  const mean = values.reduce((sum, value) => sum + value, 0) / count;
+  const spread = (count * (count ** 2 - 1)) / 12;
+  const steep = values.reduce((sum, value, index) => sum + (index - middle) * value, 0) / spread;
+  const residual = values.reduce((sum, value, index) => sum + (value - mean - steep * (index - middle)) ** 2, 0);
+  return steep - significant * Math.sqrt(residual / (count - 2) / spread);
 }

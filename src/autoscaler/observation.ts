@@ -50,7 +50,11 @@ export function observe(policy: ScalingPolicy, before: ScalingState, sample: Poo
   };
   const startMs = presenceState.startMs ?? Math.min(usualStartMs, policy.pendingDeadlineMs);
   const needed = neededFor(demand, startMs + policy.scaleUp.windowMs);
-  const share = needed === undefined || capacity === undefined ? undefined : needed / (capacity * policy.targetUtilization);
+  // what is usual leaves the room that was asked for, what is possible may use all of a replica
+  const share =
+    needed === undefined || capacity === undefined
+      ? undefined
+      : Math.max(needed.expected / policy.targetUtilization, needed.possible) / capacity;
   const reactive = neededForSpare(presence.serving, sample.waitingRequests);
   const counting = current.replicas - presence.stuck;
   const forDemand = share === undefined ? current.replicas : settled(share, counting, policy.tolerance);
@@ -102,11 +106,13 @@ function stretch({ latencyTargetMs }: ScalingPolicy, sample: PoolSample, serving
   return (1 + Math.min(maxStretch, latencyP95Ms / latencyTargetMs)) / 2;
 }
 
-/** A need of `share` replicas as a whole number; `counting` while it is within the tolerance of that. */
+/**
+ * A need of `share` replicas as a whole number. A tolerance on the way down only, together with the window, is what keeps noise from turning a pool
+ * round: on the way up it would only make it late.
+ */
 function settled(share: number, counting: number, tolerance: number): number {
-  if (share > counting * (1 + tolerance)) return wholeReplicas(share);
-  if (share < counting * (1 - tolerance)) return Math.min(counting, wholeReplicas(share));
-  return counting;
+  if (share > counting) return wholeReplicas(share);
+  return share < counting * (1 - tolerance) ? Math.min(counting, wholeReplicas(share)) : counting;
 }
 
 /** Without the last bits, which would make 3.0000000000000004 a 4. */
