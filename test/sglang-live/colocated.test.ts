@@ -69,11 +69,11 @@ describe('the launcher of a Colocated pod, with real SGLang servers', function (
   before(async () => {
     const { python } = await installSGLang(progress);
     const server = {
-      engine: 'SGLang',
+      engine: 'SGLang' as const,
       tensorParallelSize: 1,
       memFractionStatic: sglangMemFraction,
       extraArgs: [...sglangCpuArgs],
-    } as const;
+    };
     const unit = stored('unit', {
       placement: 'Colocated',
       slm: { ...server, model: tinyModels.slm, contextLength: 2048 },
