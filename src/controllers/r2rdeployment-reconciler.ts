@@ -25,6 +25,7 @@ import { rolloutStep } from './rollout.ts';
 import type { RolloutStep } from './rollout.ts';
 import type { RouterClient } from './router-client.ts';
 import { withOffer } from './router-reference.ts';
+import { PollPause } from './poll-pause.ts';
 import { computeStatus } from './status.ts';
 import { StatusPace } from './status-pace.ts';
 import { endpointSchemes, observe, revisionStates } from './world.ts';
@@ -40,12 +41,6 @@ export interface ReconcilerOptions {
   readonly now?: () => Date;
 }
 
-/**
- * How soon to look again, in ms: nothing tells us when a router has taken over its configuration or emitted tokens. The steady pause varies by
- * a tenth, so that deployments that were all looked at in one moment, as after a start, spread out.
- */
-const pollMs = { whileUnderWay: 2_000, steady: 15_000 } as const;
-
 /** Routing numbers are written at most this often, in ms. */
 const routingWriteMs = 30_000;
 
@@ -60,6 +55,7 @@ export class R2RDeploymentReconciler {
   /** When routing numbers were last written, by key. Lost on a restart, which costs one early write. */
   readonly #routingWritten = new Map<string, number>();
   readonly #pace = new StatusPace();
+  readonly #pause = new PollPause();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -72,7 +68,7 @@ export class R2RDeploymentReconciler {
     if (!live || live.metadata.deletionTimestamp) {
       this.#routingWritten.delete(keyString(key));
       this.#revisions.forget(key);
-      this.#pace.forget(keyString(key));
+      for (const memory of [this.#pace, this.#pause]) memory.forget(keyString(key));
       return undefined;
     }
 
@@ -122,11 +118,11 @@ export class R2RDeploymentReconciler {
       signal,
     );
     const status = this.#holdRouting(deployment, computeStatus(observation, deployment.status));
-    const again = { requeueAfterMs: isUnderWay(status) ? pollMs.whileUnderWay : pollMs.steady * (0.9 + 0.2 * Math.random()) };
-    const waitMs = this.#pace.waitMs(keyString(key), this.#now().getTime(), live.status, status);
-    if (waitMs > 0) return { requeueAfterMs: Math.min(waitMs, again.requeueAfterMs) };
-    await this.#write(deployment, status, signal);
-    return again;
+    const id = keyString(key);
+    const waitMs = this.#pace.waitMs(id, this.#now().getTime(), live.status, status);
+    const changed = waitMs > 0 || (await this.#write(deployment, status, signal));
+    const pauseMs = this.#pause.nextMs(id, { isUnderWay: isUnderWay(status), changed, routers: observation.routers });
+    return { requeueAfterMs: waitMs > 0 ? Math.min(waitMs, pauseMs) : pauseMs };
   };
 
   /** Moves the endpoint and takes old revisions down, as far as it is time for that. */
@@ -233,11 +229,13 @@ export class R2RDeploymentReconciler {
     return {};
   }
 
-  async #write(live: Live<R2RDeployment>, status: R2RDeploymentStatus, signal: AbortSignal): Promise<void> {
+  /** Resolves to whether there was anything to write. */
+  async #write(live: Live<R2RDeployment>, status: R2RDeploymentStatus, signal: AbortSignal): Promise<boolean> {
     const written = await ensureStatus(this.#options.client, r2rDeployments, status, live, { signal });
-    if (!written) return;
+    if (!written) return false;
     this.#pace.written(keyString(keyOf(live)), this.#now().getTime());
     noteChanges(this.#options.recorder, live, live.status, status);
+    return true;
   }
 
   #now(): Date {
