@@ -122,7 +122,7 @@ describe('the API server, given a placement', function () {
 
 describe('the rules of a placement', () => {
   const messages = (fields: readonly string[]): string[] =>
-    placementRules(fields)['x-kubernetes-validations'].map(({ rule, message }) => `${rule}: ${message}`);
+    placementRules(fields).map(({ rule, message }) => `${rule}: ${message}`);
 
   it('speak of autoscaling once the LLM has that field, and not before, when the API server could not compile them', () => {
     const added = messages(['model', 'autoscaling']).filter((each) => !messages(['model']).includes(each));
