@@ -61,8 +61,7 @@ describe('what is known of a drain', () => {
   });
 
   it('reads what the routers were told, with the digest that they report', () => {
-    const read = (text: string) =>
-      toldRouters({ apiVersion: 'v1', kind: 'ConfigMap', data: { 'router.json': text } });
+    const read = (text: string) => toldRouters({ apiVersion: 'v1', kind: 'ConfigMap', data: { 'router.json': text } });
     const busy = read('{"drainingPodUIDs":["a"],"llmScaledToZero":true}');
     assert.deepEqual([busy.drainingPodUIDs, busy.llmScaledToZero], [['a'], true]);
     const quiet = read('{"drainingPodUIDs":[]}');
