@@ -29,7 +29,7 @@ const read = (path: string) => parse(readFileSync(path, 'utf8')) as object;
 
 for (const kind of ['R2RDeployment', 'R2RRouter']) {
   describe(`the health of an ${kind}`, function () {
-    this.timeout(30 * 60_000);
+    this.timeout(60 * 60_000);
     const folder = `examples/gitops/argo-cd/r2r.dev/${kind}`;
     const { tests } = parse(readFileSync(join(folder, 'health_test.yaml'), 'utf8')) as HealthTest;
 
@@ -73,7 +73,7 @@ function withDefaults(object: object): object {
 }
 
 describe('a resource that is being deleted', function () {
-  this.timeout(30 * 60_000);
+  this.timeout(60 * 60_000);
 
   it('is Terminating to kstatus', async () => {
     const [verdict] = await kstatus([read('examples/gitops/argo-cd/r2r.dev/R2RDeployment/testdata/deleting.yaml')]);
