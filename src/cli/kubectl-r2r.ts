@@ -4,11 +4,11 @@ import { lookingCommands } from './looking-commands.ts';
 import { choice, runProcess } from './programs.ts';
 
 const kubectlR2R = choice('kubectl r2r', 'command', {
-  ...lookingCommands,
   router: {
     about: 'routers and their bundles: import, inspect, history, rollback',
     load: async () => (await import('./router-commands.ts')).routerCommands,
   },
+  ...lookingCommands,
 });
 
 await runProcess('kubectl r2r', kubectlR2R, process.argv.slice(2));

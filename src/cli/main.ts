@@ -14,8 +14,8 @@ const r2r = choice('r2r', 'program', {
     about: 'from questions to a label set that a router network is trained on',
     load: async () => (await import('./pipeline.ts')).pipeline,
   },
-  engine: { about: "a CPU model server that speaks SGLang's native API", load: async () => (await import('./engine.ts')).engine },
   ...lookingCommands,
+  engine: { about: "a CPU model server that speaks SGLang's native API", load: async () => (await import('./engine.ts')).engine },
 });
 
 await runProcess('r2r', r2r, process.argv.slice(2));

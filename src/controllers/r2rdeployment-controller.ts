@@ -30,8 +30,8 @@ export interface R2RDeploymentControllerOptions {
 /** Adds the controller for R2RDeployments, with the informers it reads, to a manager. */
 export function addR2RDeploymentController(manager: Manager, options: R2RDeploymentControllerOptions): Controller {
   const { caches = makeCaches(manager) } = options;
-  const operatorMetrics = new OperatorMetrics(options.registry, () => caches.r2r.list());
   publishConditions(options.registry, () => [...caches.r2r.list(), ...caches.routers.list()]);
+  const operatorMetrics = new OperatorMetrics(options.registry, () => caches.r2r.list());
   const reconciler = new R2RDeploymentReconciler({ ...options, caches, operatorMetrics });
   const { logger, metrics, concurrency } = options;
   const controller = new Controller({
