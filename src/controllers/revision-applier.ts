@@ -47,12 +47,11 @@ export class RevisionApplier {
    */
   async apply(deployment: Live<R2RDeployment>, revision: string, templates: PodTemplates, signal: AbortSignal): Promise<AppliedChild[]> {
     const { render } = this.#options;
-    const input = this.#input(deployment, revision, templates);
     const applied = await this.#unlessVerified(
       deployment,
       'revision',
-      input,
-      () => [templateRecord(deployment, revision, templates), ...revisionChildren(input, render)],
+      this.#input(deployment, revision, templates),
+      (input) => [templateRecord(deployment, revision, templates), ...revisionChildren(input, render)],
       (desired) => this.#applyAll(deployment, revision, desired, signal),
     );
     const wanted = new Set(applied.map(({ object }) => `${object.kind}/${object.metadata.name}`));
@@ -117,7 +116,7 @@ export class RevisionApplier {
     owner: Live<R2RDeployment>,
     part: 'revision' | 'endpoint',
     input: Input,
-    render: () => readonly KubeObject[],
+    render: (input: Input) => readonly KubeObject[],
     apply: (desired: readonly KubeObject[]) => Promise<AppliedChild[]>,
   ): Promise<AppliedChild[]> {
     const { namespace, name, uid } = owner.metadata;
@@ -126,7 +125,7 @@ export class RevisionApplier {
     const read: ReadChild = (child) => informerOf(this.#options.caches, child).get({ namespace, name: child.name });
     const known = this.#verified.unchanged(key, digest, read);
     if (known) return known.map((object) => ({ object, outcome: 'unchanged' }));
-    const applied = await apply(render());
+    const applied = await apply(render(input));
     this.#verified.keep(
       key,
       digest,
