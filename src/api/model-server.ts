@@ -245,7 +245,7 @@ function modelServer(role: 'SLM' | 'LLM', tensorParallelSize: number) {
 export const slmSchema = modelServer('SLM', 1);
 export const llmSchema = modelServer('LLM', 2)
   .extend({ nodes })
-  .meta(rules(...cpuRules, ...nodesRules));
+  .meta(rules(...cpuRules, gpuBudgetRule('llm'), ...nodesRules));
 
 export type ModelServer = z.infer<typeof slmSchema>;
 export type LlmServer = z.infer<typeof llmSchema>;

@@ -42,7 +42,7 @@ export function revisionChildren(input: RevisionInput, options: RenderOptions): 
       data: { [routerConfigKey]: canonicalJson(config) },
     });
     if (deployment.spec.networkPolicy.enabled) addNetworkPolicies(chart, deployment, revision, options, templates);
-    if (deployment.spec.podDisruptionBudget.enabled) addDisruptionBudgets(chart, name, revision);
+    if (deployment.spec.podDisruptionBudget.enabled) addDisruptionBudgets(chart, name, revision, templates.llm ? ['slm', 'llm'] : ['slm']);
     if (templates.llm) addLLM(chart, input, templates.llm);
     addDeployment(chart, 'slm', input, templates.slm);
   });

@@ -1,13 +1,14 @@
 import type { Chart } from 'cdk8s';
 import { k8s } from 'cdk8s-plus-27';
 import { labelKeys, revisionNames, selectorLabels } from '../api/names.ts';
+import type { Component } from '../api/names.ts';
 
 /**
- * One PodDisruptionBudget for each role of a revision: a drain takes one pod after the other. Pods that are not ready may always go, so that
+ * One PodDisruptionBudget for each role that has pods of its own in a revision: a drain takes one pod after the other. Pods that are not ready may always go, so that
  * they hold no drain up.
  */
-export function addDisruptionBudgets(chart: Chart, instance: string, revision: string): void {
-  for (const role of ['slm', 'llm'] as const) {
+export function addDisruptionBudgets(chart: Chart, instance: string, revision: string, roles: readonly Component[]): void {
+  for (const role of roles) {
     new k8s.KubePodDisruptionBudget(chart, `${role}-budget`, {
       metadata: { name: revisionNames(instance, revision)[role], labels: { [labelKeys.component]: role } },
       spec: {

@@ -52,6 +52,7 @@ describe('a Colocated unit', () => {
       `RoleBinding ${router}`,
       `ConfigMap ${router}`,
       `NetworkPolicy ${slm}`,
+      `PodDisruptionBudget ${slm}`,
       `Deployment ${slm}`,
       'Service tiny',
     ]);
