@@ -52,9 +52,10 @@ for (const each of workloads()) {
   );
   const all = candidates(sizes);
   const here: Row[] = [];
-  for (const [index, { policy, setting, standard, make }] of all.entries()) {
+  for (const [index, candidate] of all.entries()) {
+    const { policy, setting, standard } = candidate;
     progress(`${index + 1} of ${all.length}: ${policy} ${setting}`);
-    const outcome = simulate(each, make(limits, sizes.peak, seed), sizes.peak, seed);
+    const outcome = simulate(each, candidate.make(limits, sizes.peak, seed), sizes.peak, seed);
     here.push({ workload: each.name, policy, setting, standard, ...outcome });
   }
   progress('');

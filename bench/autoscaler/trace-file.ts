@@ -83,15 +83,15 @@ function parseJsonLines(text: string, file: string): readonly Request[] {
     if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw new TraceError(`${where}: not a JSON object`);
     const fields = parsed as Readonly<Record<string, unknown>>;
     const mooncake = 'input_length' in fields;
-    const [prompt, output] = mooncake ? ['input_length', 'output_length'] : ['input_tokens', 'output_tokens'];
+    const [prompt, output] = mooncake ? (['input_length', 'output_length'] as const) : (['input_tokens', 'output_tokens'] as const);
     const at = fields['timestamp'];
     if (typeof at !== 'number' || !Number.isFinite(at))
       throw new TraceError(`${where}: timestamp: a number is needed, ${mooncake ? 'in ms' : 'in s'}`);
     return [
       {
         seconds: mooncake ? at / 1000 : at,
-        promptTokens: count(fields[prompt ?? ''], `${where}: ${prompt}`),
-        tokens: count(fields[output ?? ''], `${where}: ${output}`),
+        promptTokens: count(fields[prompt], `${where}: ${prompt}`),
+        tokens: count(fields[output], `${where}: ${output}`),
       },
     ];
   });

@@ -35,7 +35,6 @@ describe('a scaling decision', () => {
   it('follows demand up once it has lasted for the window', () => {
     const world = settled(3, 220);
     world.run(2 * minute, { ...fine, demand: 390 });
-    assert.equal(world.decisions[0]?.reason, 'Steady');
     assert.ok(world.decisions.some(({ reason }) => reason === 'Stabilizing'));
     assert.ok(changes(world.decisions).every((change) => change.endsWith('DemandRose')));
     assert.ok(world.wanted >= 5 && world.wanted <= 7, `${world.wanted}`);
@@ -184,7 +183,7 @@ describe('a scaling decision', () => {
     assert.equal(world.wanted, 5);
     assert.ok(look(world).inputs.demandPerSecond! < 110);
     world.run(4 * minute, { ...fine, demand: 800, routingKey: 'a third' });
-    assert.ok(world.wanted > 5);
+    assert.ok(look(world).to > 5);
   });
 
   it('goes on from what status kept after the operator began anew', () => {

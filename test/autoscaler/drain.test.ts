@@ -99,6 +99,8 @@ describe('the next step of a drain', () => {
   });
 });
 
+const drawn = (draws: fc.Stream<number>): number => draws.next().value as number;
+
 describe('a row of drains', () => {
   it('always arrives at what is wanted, and no replica with calls goes', () => {
     const change = fc.record({
@@ -110,7 +112,7 @@ describe('a row of drains', () => {
       fc.property(
         fc.integer({ min: 0, max: 8 }),
         fc.array(change, { minLength: 1, maxLength: 8 }),
-        fc.infiniteStream(fc.nat(6)),
+        fc.infiniteStream<number>(fc.nat(6)),
         (initial, changes, draws) => {
           let spec = initial;
           let made = 0;
@@ -120,7 +122,7 @@ describe('a row of drains', () => {
             now += 5000;
             // the ReplicaSet: what was deleted is gone, then pods follow `replicas`
             pods = pods.filter(({ terminating }) => !terminating);
-            while (pods.length < spec) pods.push({ id: `pod-${made++}`, calls: draws.next().value, mark: undefined, terminating: false });
+            while (pods.length < spec) pods.push({ id: `pod-${made++}`, calls: drawn(draws), mark: undefined, terminating: false });
             const surplus = [...pods]
               .sort((a, b) => Number(b.mark?.costSet ?? false) - Number(a.mark?.costSet ?? false))
               .slice(0, pods.length - spec);
@@ -128,7 +130,7 @@ describe('a row of drains', () => {
               assert.ok(each.mark?.costSet === true && each.calls === 0, `${each.id} goes with ${each.calls} calls`);
               each.terminating = true;
             }
-            for (const each of pods) each.calls = each.mark ? Math.max(0, each.calls - 2) : draws.next().value;
+            for (const each of pods) each.calls = each.mark ? Math.max(0, each.calls - 2) : drawn(draws);
             const marks = pods.flatMap(({ mark: each }) => (each ? [each] : []));
             const step = nextDrainStep(
               {

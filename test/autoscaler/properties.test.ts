@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { decide, type ScalingPolicy, type ScalingState } from '../../src/autoscaler/index.ts';
+import { decide, type ScalingPolicy } from '../../src/autoscaler/index.ts';
 import { fine, World, type Conditions } from './world.ts';
 
 const minute = 60_000;
@@ -115,7 +115,7 @@ describe('any scaling decision', function () {
         live(two, lived, () => {
           const written: unknown = JSON.parse(JSON.stringify(two.state));
           assert.deepEqual(written, two.state);
-          two.state = written as ScalingState;
+          two.state = written;
         });
         assert.deepEqual(two.decisions, one.decisions);
       }),
