@@ -277,10 +277,13 @@ export class R2RDeploymentReconciler {
   }
 }
 
-/** Pods are being rolled out, or routers are taking over a configuration or a checkpoint. */
+/** Pods are being rolled out, routers are taking over a configuration or a checkpoint, or a kind is missing of whose arrival nothing tells. */
 function isUnderWay({ conditions }: R2RDeploymentStatus): boolean {
-  const routers = findCondition(conditions, 'RouterReady')?.reason;
-  return isTrue(conditions, 'Reconciling') || routers === reasons.configurationPending || routers === reasons.bundleLoading;
+  const reasonOf = (type: ConditionType): string => findCondition(conditions, type)?.reason ?? '';
+  const taking: readonly string[] = [reasons.configurationPending, reasons.bundleLoading];
+  return (
+    isTrue(conditions, 'Reconciling') || taking.includes(reasonOf('RouterReady')) || reasonOf('Stalled') === reasons.leaderWorkerSetsMissing
+  );
 }
 
 function isRouterDeployment(kind: string, { metadata }: Live): boolean {

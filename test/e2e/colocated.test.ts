@@ -118,7 +118,7 @@ describe('a Colocated R2RDeployment on a real node', function () {
   it('refuses a second LLM, and scales whole units', async () => {
     await assert.rejects(namespace.kubectl(['scale', 'r2r', name, '--replicas=2']), /llm\.replicas: with placement Colocated/);
     await env.patch(namespace.name, name, { spec: { slm: { replicas: 2 } } });
-    await until('two units', 60_000, async () => (await env.deployment(namespace.name, name)).status?.summary?.llm === '2/2');
+    await until('two units', 120_000, async () => (await env.deployment(namespace.name, name)).status?.summary?.llm === '2/2');
     assert.equal(findCondition((await env.deployment(namespace.name, name)).status?.conditions, 'LLMReady')?.status, 'True');
   });
 });

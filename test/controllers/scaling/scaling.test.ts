@@ -313,6 +313,7 @@ describe('scaling on a real API server', function () {
     const { status } = JSON.parse(scale) as { status: { replicas: number; selector: string } };
     assert.equal(status.replicas, 4);
     assert.match(status.selector, /component=llm/);
+    await until('it is reached', 30_000, async () => (await told('Reconciling')) === 'False UpToDate');
     await admin.patch(deployments, { namespace, name: await llmName() }, { spec: { replicas: 6 } });
     await replicas(4);
     await until('the event', 20_000, () => recorded('DriftCorrected'));
