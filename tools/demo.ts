@@ -94,7 +94,7 @@ async function converse(cluster: Cluster, deployment: R2RDeployment): Promise<vo
   say(`\n${right} of ${questions} right.`);
 }
 
-/** The operator writes routing numbers when it next asks the routers, at most 15 s later. */
+/** The operator writes routing numbers when it next asks the routers: mostly within 15 s, and 50 s later where they had long been idle. */
 async function showRouting(cluster: Cluster, name: string): Promise<void> {
   const look = async (): Promise<boolean> => {
     const live = JSON.parse(await cluster.kubectl(['get', 'r2r', name, '--namespace', namespace, '--output', 'json'])) as R2RDeployment;

@@ -52,7 +52,7 @@ export function childrenOf(live: Live<R2RDeployment>): readonly KubeObject[] {
   const templates = podTemplates(deployment, render);
   const replicas = { slm: deployment.spec.slm.replicas, llm: deployment.spec.llm.replicas };
   return [
-    templateRecord(deployment, { revision, templates }),
+    templateRecord(deployment, revision, templates),
     ...revisionChildren({ deployment, revision, templates, config: routerConfig(deployment), replicas }, render),
     endpointService(deployment, revision, new Set([schemeOf(deployment.spec.api)])),
   ];

@@ -4,7 +4,6 @@ import { lookingCommands } from './looking-commands.ts';
 import { choice, runProcess } from './programs.ts';
 
 const kubectlR2R = choice('kubectl r2r', 'command', {
-  ...lookingCommands,
   rollout: {
     about: 'roll-outs of an R2RDeployment: status, history',
     load: async () => (await import('./rollout-commands.ts')).rolloutCommands,
@@ -13,6 +12,7 @@ const kubectlR2R = choice('kubectl r2r', 'command', {
     about: 'routers and their bundles: import, inspect, history, rollback',
     load: async () => (await import('./router-commands.ts')).routerCommands,
   },
+  ...lookingCommands,
 });
 
 await runProcess('kubectl r2r', kubectlR2R, process.argv.slice(2));

@@ -18,12 +18,12 @@ const r2r = choice('r2r', 'program', {
     about: 'models of a Hugging Face hub: `download` brings one into a folder that pods share',
     load: async () => (await import('./model.ts')).model,
   },
-  engine: { about: "a CPU model server that speaks SGLang's native API", load: async () => (await import('./engine.ts')).engine },
   engines: {
     about: 'two CPU model servers in one container, one started after the other (placement Colocated)',
     load: async () => (await import('./engines.ts')).engines,
   },
   ...lookingCommands,
+  engine: { about: "a CPU model server that speaks SGLang's native API", load: async () => (await import('./engine.ts')).engine },
 });
 
 await runProcess('r2r', r2r, process.argv.slice(2));

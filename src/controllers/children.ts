@@ -2,6 +2,7 @@ import { labelKeys } from '../api/names.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import { ensureApplied } from '../kube/index.ts';
 import type { KubeClient, Live, Manifest, ResourceType } from '../kube/index.ts';
+import { leaderWorkerSetKind } from '../manifests/index.ts';
 import { childrenOf, informerOf } from './caches.ts';
 import type { Caches } from './caches.ts';
 import { assertControlled, refusalOf, renaming } from './refusals.ts';
@@ -50,10 +51,14 @@ export async function retireRevision(
       (child) =>
         child.object.metadata.labels?.[labelKeys.revision] === revision && !child.object.metadata.deletionTimestamp && isWanted(child),
     )
-    .sort((a, b) => Number(a.type.kind === 'Deployment') - Number(b.type.kind === 'Deployment'));
+    .sort((a, b) => Number(makesPods(a)) - Number(makesPods(b)));
   for (const { type, object } of doomed) {
     const { namespace, name, uid } = object.metadata;
     await client.delete(type, { namespace, name }, { uid, signal });
   }
   return doomed.length;
+}
+
+function makesPods({ type }: { readonly type: ResourceType }): boolean {
+  return type.kind === 'Deployment' || type.kind === leaderWorkerSetKind;
 }

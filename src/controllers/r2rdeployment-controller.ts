@@ -36,8 +36,8 @@ export interface R2RDeploymentControllerOptions {
 /** Adds the controller for R2RDeployments, with the informers it reads, to a manager. */
 export function addR2RDeploymentController(manager: Manager, options: R2RDeploymentControllerOptions): Controller {
   const { caches = makeCaches(manager) } = options;
-  const operatorMetrics = new OperatorMetrics(options.registry, () => caches.r2r.list());
   publishConditions(options.registry, () => [...caches.r2r.list(), ...caches.routers.list()]);
+  const operatorMetrics = new OperatorMetrics(options.registry, () => caches.r2r.list());
   const scalers = new ScalingLoop({
     ...options,
     caches,

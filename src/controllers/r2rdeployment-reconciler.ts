@@ -30,6 +30,7 @@ import { rolloutStep } from './rollout.ts';
 import type { RolloutStep } from './rollout.ts';
 import type { RouterClient } from './router-client.ts';
 import { withOffer } from './router-reference.ts';
+import { PollPause } from './poll-pause.ts';
 import { suspendedPools } from './scaling/index.ts';
 import type { Pools } from './scaling/index.ts';
 import { computeStatus } from './status.ts';
@@ -51,12 +52,6 @@ export interface ReconcilerOptions {
   readonly now?: () => Date;
 }
 
-/**
- * How soon to look again, in ms: nothing tells us when a router has taken over its configuration or emitted tokens. The steady pause varies by
- * a tenth, so that deployments that were all looked at in one moment, as after a start, spread out.
- */
-const pollMs = { whileUnderWay: 2_000, steady: 15_000 } as const;
-
 /** Routing numbers are written at most this often, in ms. */
 const routingWriteMs = 30_000;
 
@@ -72,6 +67,7 @@ export class R2RDeploymentReconciler {
   /** When routing numbers were last written, by key. Lost on a restart, which costs one early write. */
   readonly #routingWritten = new Map<string, number>();
   readonly #pace = new StatusPace();
+  readonly #pause = new PollPause();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -85,9 +81,9 @@ export class R2RDeploymentReconciler {
     if (!live || live.metadata.deletionTimestamp) {
       this.#routingWritten.delete(keyString(key));
       this.#revisions.forget(key);
+      for (const memory of [this.#pace, this.#pause]) memory.forget(keyString(key));
       this.#models.forget(key);
       this.#options.pools.forget(key);
-      this.#pace.forget(keyString(key));
       return undefined;
     }
 
@@ -154,14 +150,14 @@ export class R2RDeploymentReconciler {
     const computed = computeStatus(awaitsModels ? awaitingModels(observation, models) : observation, deployment.status);
     const held = pools.told(this.#holdRouting(deployment, computed), this.#now());
     const status = models || !stalled ? withModels(held, models, observation.generation, this.#now()) : keptModels(held, deployment.status);
-    const steadyMs = pollMs.steady * (0.9 + 0.2 * Math.random());
-    const pods = isUnderWay(status) && !awaitsModels ? pollMs.whileUnderWay : steadyMs;
-    const requeueAfterMs = Math.min(pods, models?.requeueAfterMs ?? pods, pools.requeueAfterMs ?? pods);
-    const waitMs = this.#pace.waitMs(keyString(key), this.#now().getTime(), live.status, status);
-    if (waitMs > 0) return { requeueAfterMs: Math.min(waitMs, requeueAfterMs) };
+    const id = keyString(key);
+    const waitMs = this.#pace.waitMs(id, this.#now().getTime(), live.status, status);
     // what is known of downloads goes on from the status before, which must not be an old one
-    await this.#write(deployment, status, signal, models && deployment.metadata.resourceVersion);
-    return { requeueAfterMs };
+    const resourceVersion = models && deployment.metadata.resourceVersion;
+    const changed = waitMs > 0 || (await this.#write(deployment, status, signal, resourceVersion));
+    const pauseMs = this.#pause.nextMs(id, { isUnderWay: isUnderWay(status) && !awaitsModels, changed, routers: observation.routers });
+    const timesMs = [pauseMs, models?.requeueAfterMs, pools.requeueAfterMs, waitMs > 0 ? waitMs : undefined];
+    return { requeueAfterMs: Math.min(...timesMs.filter((each) => each !== undefined)) };
   };
 
   /** Moves the endpoint and takes old revisions down, as far as it is time for that. */
@@ -267,11 +263,13 @@ export class R2RDeploymentReconciler {
     return {};
   }
 
-  async #write(live: Live<R2RDeployment>, status: R2RDeploymentStatus, signal: AbortSignal, resourceVersion?: string): Promise<void> {
+  /** Resolves to whether there was anything to write. */
+  async #write(live: Live<R2RDeployment>, status: R2RDeploymentStatus, signal: AbortSignal, resourceVersion?: string): Promise<boolean> {
     const written = await ensureStatus(this.#options.client, r2rDeployments, status, live, { signal, resourceVersion });
-    if (!written) return;
+    if (!written) return false;
     this.#pace.written(keyString(keyOf(live)), this.#now().getTime());
     noteChanges(this.#options.recorder, live, live.status, status);
+    return true;
   }
 
   #now(): Date {

@@ -82,13 +82,13 @@ export class RevisionApplier {
    * @throws ChildRefusedError, ChildInTheWayError, KubeError
    */
   async apply(deployment: Live<R2RDeployment>, pods: PinnedPods, replicas: Replicas, signal: AbortSignal): Promise<AppliedChild[]> {
-    const { revision, record } = pods;
+    const { revision, record, templates } = pods;
     const input = revisionInput(deployment, pods, replicas);
     const applied = await this.#unlessVerified(
       deployment,
       'revision',
       { ...input, record },
-      () => [templateRecord(deployment, pods), ...revisionChildren(input, this.#options.render)],
+      () => [templateRecord(deployment, revision, templates, record), ...revisionChildren(input, this.#options.render)],
       (desired) => this.#applyAll(deployment, revision, desired, signal),
     );
     const wanted = new Set(applied.map(({ object }) => `${object.kind}/${object.metadata.name}`));

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { R2RDeploymentStatus } from '../api/r2rdeployment-status.ts';
 
 /** While pods come up their counts change many times. They are written at once after a quiet time, and then at most this often, in ms. */
-export const progressWriteMs = 3_000;
+export const progressWriteMs = 5_000;
 
 /** Conditions that say how a part gets on. What the deployment as a whole is, is told without delay. */
 const ofParts = new Set(['SLMReady', 'LLMReady', 'RouterReady']);
@@ -24,7 +24,7 @@ export class StatusPace {
   /** How long the write of `after` has to wait, in ms: 0 when it need not. */
   waitMs(key: string, nowMs: number, before: R2RDeploymentStatus | undefined, after: R2RDeploymentStatus): number {
     const dueMs = (this.#writtenAt.get(key) ?? -Infinity) + progressWriteMs - nowMs;
-    return dueMs > 0 && isProgressOnly(before, after) ? dueMs : 0;
+    return dueMs > 0 && isProgressOnly(before, after) && !isDeepStrictEqual(before, after) ? dueMs : 0;
   }
 
   written(key: string, nowMs: number): void {

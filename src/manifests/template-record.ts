@@ -8,15 +8,15 @@ import type { PodTemplates } from './pod-templates.ts';
 /**
  * The ControllerRevision that pins the pod templates of a spec (ADR 1). Its data never changes: another spec has another name.
  *
- * @param pods - with the name of the record, which is not that of the present spec while a changed one waits
+ * @param recordName - @default that of the present spec, which is another one while a changed spec waits
  */
 export function templateRecord(
   deployment: R2RDeployment,
-  pods: { readonly revision: string; readonly record?: string; readonly templates: PodTemplates },
+  revision: string,
+  { slm, llm, group }: PodTemplates,
+  recordName = templateRecordName(deployment.metadata.name, templateKey(deployment.spec)),
 ): KubeObject {
   const { name, namespace = 'default' } = deployment.metadata;
-  const { revision, record: recordName = templateRecordName(name, templateKey(deployment.spec)), templates } = pods;
-  const { slm, llm, group } = templates;
   const record: JsonObject = {
     apiVersion: 'apps/v1',
     kind: 'ControllerRevision',

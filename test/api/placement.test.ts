@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { placementRules } from '../../src/api/placement-spec.ts';
 import type { ApiServer } from './api-server.ts';
 import { apiServer, resourcePath } from './api-server.ts';
 import { manifest, set } from './deployments.ts';
@@ -116,5 +117,19 @@ describe('the API server, given a placement', function () {
     const patch = { spec: { placement: 'Colocated' } };
     const { status, body } = await server.send('PATCH', resourcePath(namespace, 'moved'), patch, 'application/merge-patch+json');
     assert.equal(status, 200, body.message);
+  });
+});
+
+describe('the rules of a placement', () => {
+  const messages = (fields: readonly string[]): string[] =>
+    placementRules(fields).map(({ rule, message }) => `${rule}: ${message}`);
+
+  it('speak of autoscaling once the LLM has that field, and not before, when the API server could not compile them', () => {
+    const added = messages(['model', 'autoscaling']).filter((each) => !messages(['model']).includes(each));
+    assert.equal(added.length, 1);
+    assert.match(
+      added[0]!,
+      /^self\.placement != 'Colocated' \|\| !has\(self\.llm\.autoscaling\): llm\.autoscaling: with placement Colocated/,
+    );
   });
 });

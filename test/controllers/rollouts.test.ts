@@ -33,10 +33,8 @@ describe('roll-outs on a real API server', function () {
       const { topologySpreadConstraints: _, ...spec } = template.spec as typeof slm;
       return { ...template, spec };
     };
-    await stage.admin.create(
-      controllerRevisions,
-      templateRecord(live, { revision, templates: { slm: earlier(slm), ...(llm && { llm: earlier(llm) }) } }),
-    );
+    const templates = { slm: earlier(slm), ...(llm && { llm: earlier(llm) }) };
+    await stage.admin.create(controllerRevisions, templateRecord(live, revision, templates));
     return { namespace: stage.namespace, revision };
   }
 

@@ -38,6 +38,7 @@ describe('the pace of status writes', () => {
     pace.written('a', 1_000);
     assert.equal(pace.waitMs('a', 2_000, starting, morePods), progressWriteMs - 1_000);
     assert.equal(pace.waitMs('a', 2_000, starting, ready), 0);
+    assert.equal(pace.waitMs('a', 2_000, starting, structuredClone(starting)), 0, 'nothing to write');
     assert.equal(pace.waitMs('b', 2_000, starting, morePods), 0);
     assert.equal(pace.waitMs('a', 1_000 + progressWriteMs, starting, morePods), 0);
   });

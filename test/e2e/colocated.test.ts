@@ -50,9 +50,9 @@ describe('a Colocated R2RDeployment on a real node', function () {
   };
   const exec = async (script: string): Promise<string> =>
     namespace.kubectl(['exec', (await unit()).metadata?.name ?? '', '--container=engine', '--', 'sh', '-c', script]);
-  /** Process of the engine that serves under this name; the launcher, process 1, has both names in its argument. */
+  /** Process of the engine that serves under this name; the launcher, process 1, has both names in its argument, and the bracket keeps this very script from being found. */
   const processOf = (role: 'slm' | 'llm'): string =>
-    `for p in /proc/[0-9]*; do [ "$p" = /proc/1 ] && continue; tr '\\0' ' ' < $p/cmdline | grep -q -- '--served-model-name ${role} ' && basename $p; done`;
+    `for p in /proc/[0-9]*; do [ "$p" = /proc/1 ] && continue; tr '\\0' ' ' < $p/cmdline | grep -q -- '--served-model-nam[e] ${role} ' && basename $p; done; true`;
   const isReady = (timeoutMs: number): Promise<unknown> => env.condition(namespace.name, name, 'Ready', { status: 'True' }, timeoutMs);
   const answered = async (): Promise<{ readonly sources: { readonly slm: number; readonly llm: number }; readonly degraded: boolean }> => {
     await using forward = await portForward(env.cluster, namespace.name, `service/${name}`, 80);

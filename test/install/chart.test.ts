@@ -19,7 +19,7 @@ const isNamespace = ({ kind }: InstalledObject) => kind === 'Namespace';
 
 for (const version of helmVersions) {
   describe(`the chart, by Helm ${version}`, function () {
-    this.timeout(30 * 60_000);
+    this.timeout(60 * 60_000);
     let helm: Helm;
     const folder = mkdtempSync(join(tmpdir(), 'r2r-chart-'));
 

@@ -8,7 +8,7 @@ import { controlPlaneTools } from '../cluster/tools.ts';
 import { assertSameObjects, monitoring, synthesised } from './objects.ts';
 
 describe('install/kustomize', function () {
-  this.timeout(30 * 60_000);
+  this.timeout(60 * 60_000);
   let kubectl: string;
   before(async () => {
     ({ kubectl } = await controlPlaneTools());

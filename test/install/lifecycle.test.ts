@@ -22,7 +22,7 @@ interface Stored {
 }
 
 describe('installing', function () {
-  this.timeout(30 * 60_000);
+  this.timeout(60 * 60_000);
   let kubectl: Kubectl;
   let kubeconfig: string;
   let stop: () => void;

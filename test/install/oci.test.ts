@@ -16,7 +16,7 @@ const { version } = manifest;
 const write = (folder: string) => execFileSync(process.execPath, ['tools/chart.ts', folder], { stdio: 'pipe' });
 
 describe('the chart as an OCI artefact', function () {
-  this.timeout(30 * 60_000);
+  this.timeout(60 * 60_000);
   const folder = mkdtempSync(join(tmpdir(), 'r2r-oci-'));
   let registry: ChildProcess;
   let address: string;

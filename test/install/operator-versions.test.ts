@@ -24,7 +24,7 @@ interface Listed {
 }
 
 describe('an upgrade and a downgrade of the operator', function () {
-  this.timeout(30 * 60_000);
+  this.timeout(60 * 60_000);
   const namespace = 'turns';
   let kubectl: Kubectl;
   let kubeconfig: string;

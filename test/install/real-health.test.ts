@@ -38,7 +38,7 @@ const name = 'tiny';
 const script = 'examples/gitops/argo-cd/r2r.dev/R2RDeployment/health.lua';
 
 describe('the health of an R2RDeployment that the controller looks after', function () {
-  this.timeout(30 * 60_000);
+  this.timeout(60 * 60_000);
   let admin: KubeClient;
   let kubectl: Kubectl;
   let stopControllers: () => void;

@@ -22,7 +22,7 @@ export function render(deployment: R2RDeployment, renderOptions = options): read
   const { slm, llm } = deployment.spec;
   const input = { deployment, revision, templates, config: routerConfig(deployment), replicas: { slm: slm.replicas, llm: llm.replicas } };
   return [
-    templateRecord(deployment, { revision, templates }),
+    templateRecord(deployment, revision, templates),
     ...revisionChildren(input, renderOptions),
     endpointService(deployment, revision, new Set([schemeOf(deployment.spec.api)])),
   ];

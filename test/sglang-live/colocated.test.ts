@@ -69,11 +69,11 @@ describe('the launcher of a Colocated pod, with real SGLang servers', function (
   before(async () => {
     const { python } = await installSGLang(progress);
     const server = {
-      engine: 'SGLang',
+      engine: 'SGLang' as const,
       tensorParallelSize: 1,
       memFractionStatic: sglangMemFraction,
       extraArgs: [...sglangCpuArgs],
-    } as const;
+    };
     const unit = stored('unit', {
       placement: 'Colocated',
       slm: { ...server, model: tinyModels.slm, contextLength: 2048 },
@@ -101,12 +101,11 @@ describe('the launcher of a Colocated pod, with real SGLang servers', function (
 
   it('ends with all processes of both when a scheduler of the LLM is killed', async () => {
     const all = processes();
-    const [slm, llm] = all.filter(({ command: line, parent }) => line.includes('sglang.launch_server') && parent === container.pid);
-    assert.ok(slm && llm, `${all.length} processes`);
-    const child = all.find(({ parent }) => parent === llm.pid);
-    assert.ok(child, 'the LLM has children');
+    const llm = all.find(({ command: line, parent }) => parent === container.pid && line.includes('--served-model-name\0llm\0'));
+    const scheduler = all.find(({ command: line, parent }) => parent === llm?.pid && line.includes('scheduler'));
+    assert.ok(scheduler, `${all.length} processes, and no scheduler of the LLM`);
     const ended = once(container, 'exit');
-    process.kill(child.pid, 'SIGKILL');
+    process.kill(scheduler.pid, 'SIGKILL');
     const [status] = (await ended) as [number];
     assert.equal(status, 1);
     assert.match(words, /launcher: engine llm ended with /);

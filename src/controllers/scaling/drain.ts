@@ -35,12 +35,24 @@ const toldSchema = z.object({ drainingPodUIDs: z.array(z.string()).default([]), 
 
 export function toldRouters(map: ConfigMap | undefined): ToldRouters {
   const text = map?.data?.[routerConfigKey] ?? '';
-  const digest = createHash('sha256').update(text).digest('hex');
+  return {
+    ...readTold(text),
+    get digest() {
+      return createHash('sha256').update(text).digest('hex');
+    },
+  };
+}
+
+const nothingTold = { drainingPodUIDs: [], llmScaledToZero: false };
+
+function readTold(text: string): z.infer<typeof toldSchema> {
+  // the usual case, met in each reconcile of each deployment
+  if (text.includes('"drainingPodUIDs":[]') && !text.includes('"llmScaledToZero"')) return nothingTold;
   try {
-    return { ...toldSchema.parse(JSON.parse(text)), digest };
+    return toldSchema.parse(JSON.parse(text));
   } catch {
     // edited by hand; it is set right in this very reconcile
-    return { drainingPodUIDs: [], llmScaledToZero: false, digest };
+    return nothingTold;
   }
 }
 

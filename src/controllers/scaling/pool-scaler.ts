@@ -53,7 +53,8 @@ export class PoolScaler {
   }
 
   get status(): PoolScalingStatus {
-    return { wantedReplicas: this.#wanted, decisions: [...this.#decisions], capacities: [...this.#capacities] };
+    const [decisions, capacities] = [[...this.#decisions], [...this.#capacities]];
+    return { wantedReplicas: this.#wanted, ...(decisions.length > 0 && { decisions }), ...(capacities.length > 0 && { capacities }) };
   }
 
   tick(

@@ -122,7 +122,7 @@ export class ScalingLoop implements Scalers {
     // During a roll-out the pools of both revisions stay as they are: neither shows what the traffic needs. But nobody waits for it to end.
     const rolling = serving !== target;
     const atZero = stored?.spec.llm.autoscaling?.minReplicas === 0 && this.of(stored, 'llm')?.wanted === 0;
-    if (!stored || !serving || (rolling && !atZero)) {
+    if (!stored || stored.spec.suspend || !serving || (rolling && !atZero)) {
       entry.benchmark.stop();
       return false;
     }

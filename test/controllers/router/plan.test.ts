@@ -379,11 +379,19 @@ describe('the plan for a router', () => {
       assert.equal(scene.condition('GatePassed')?.reason, 'RecallTooLow');
       assert.equal(scene.condition('Ready')?.status, 'False');
       assert.equal(scene.status.bundle, undefined);
+      const told = () => [scene.condition('Stalled')?.status, scene.condition('Stalled')?.reason];
+      assert.deepEqual(told(), ['True', 'RecallTooLow']);
       const made = scene.made.length;
       scene.change('gate.minRecall', 0.85);
       scene.step();
       assert.equal(scene.status.phase, 'Ready');
+      assert.deepEqual(told(), ['False', 'NoProblem']);
       assert.equal(scene.made.length, made);
+    });
+
+    it('is stalled while rollout.bundle names a bundle that is not there', () => {
+      const scene = until({ rollout: { bundle: 'f'.repeat(64) } }, { recall: 0.97, positiveRate: 0.1 });
+      assert.deepEqual([scene.status.phase, scene.condition('Stalled')?.reason], ['Refused', 'NoBundle']);
     });
 
     it('goes on offering a bundle that a stricter gate would refuse by now, not an older one', () => {
@@ -428,6 +436,7 @@ describe('the plan for a router', () => {
       const scene = until({ rollout: { policy: 'Manual' } }, { recall: 0.97, positiveRate: 0.1 });
       assert.deepEqual([scene.status.phase, scene.status.bundle, scene.condition('Ready')?.status], ['Refused', undefined, 'False']);
       assert.match(scene.condition('Ready')?.message ?? '', /name a bundle of status.history in rollout.bundle/);
+      assert.equal(scene.condition('Stalled')?.status, 'False', 'a person has yet to choose');
       scene.change('rollout.bundle', scene.status.history?.[0]?.digest);
       scene.step();
       assert.equal(scene.status.phase, 'Ready');
@@ -447,6 +456,7 @@ describe('the plan for a router', () => {
       assert.equal(scene.status.phase, 'Refused');
       assert.equal(scene.condition('GatePassed')?.reason, 'PositiveRateTooHigh');
       assert.equal(scene.condition('Ready')?.status, 'True');
+      assert.equal(scene.condition('Stalled')?.status, 'False');
       assert.equal(scene.status.bundle.digest, first);
       assert.deepEqual(
         scene.status.history?.map(({ gate }) => gate),

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import type { RouterStatus } from '../../../src/api/router-status.ts';
 import { drainMarks, reportOf, routersThatMayCall, toldRouters } from '../../../src/controllers/scaling/drain.ts';
 import type { Live } from '../../../src/kube/index.ts';
@@ -57,6 +58,16 @@ describe('what is known of a drain', () => {
       { id: 'a', sinceMs: 5_000, costSet: true },
       { id: 'b', sinceMs: 9_000, costSet: false },
     ]);
+  });
+
+  it('reads what the routers were told, with the digest that they report', () => {
+    const read = (text: string) => toldRouters({ apiVersion: 'v1', kind: 'ConfigMap', data: { 'router.json': text } });
+    const busy = read('{"drainingPodUIDs":["a"],"llmScaledToZero":true}');
+    assert.deepEqual([busy.drainingPodUIDs, busy.llmScaledToZero], [['a'], true]);
+    const quiet = read('{"drainingPodUIDs":[]}');
+    assert.deepEqual([quiet.drainingPodUIDs, quiet.llmScaledToZero], [[], false]);
+    assert.equal(quiet.digest, createHash('sha256').update('{"drainingPodUIDs":[]}').digest('hex'));
+    assert.deepEqual(read('{"drainingPodUIDs":[],"llmScaledToZero":true}').llmScaledToZero, true);
   });
 
   it('survives a configuration that was edited by hand', () => {

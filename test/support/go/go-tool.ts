@@ -79,7 +79,7 @@ export async function goTool(tool: GoTool, progress: Progress = stderrProgress()
     await run('go', ['build', '-trimpath', '-ldflags', linkerFlags, '-o', scratch, tool.package], {
       cwd: source,
       env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=readonly -buildvcs=false', GOWORK: 'off' },
-      timeoutMs: 30 * 60_000,
+      timeoutMs: 60 * 60_000,
     });
     await rename(scratch, path);
     progress(`built ${tool.name}; kept in ${folder}`);

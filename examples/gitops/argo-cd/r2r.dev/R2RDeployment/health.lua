@@ -22,7 +22,9 @@ end
 if isTrue("Stalled") then
   return health("Degraded", conditions["Stalled"].message)
 end
-if obj.spec.suspend == true then
+-- by spec.suspend, or a changed spec that spec.rollout.strategy None keeps waiting
+local reconciling = conditions["Reconciling"]
+if obj.spec.suspend == true or (reconciling ~= nil and reconciling.reason == "RolloutPaused") then
   return health("Suspended", ready.message)
 end
 if isTrue("Reconciling") then
