@@ -187,7 +187,7 @@ describe('installing', function () {
         ]);
         const helm = await helmWay(major, kubeconfig);
         await helm.takeOver(versions.current);
-        await helm.upgrade(versions.next);
+        await helm.upgradeTakenOver(versions.next);
         assert.match(await image(), /operator:next$/);
         assert.equal(
           await kubectl(['get', 'deployment', 'r2r-operator', '--namespace', 'r2r-system', '--output', 'jsonpath={.metadata.uid}']),

@@ -51,21 +51,23 @@ export function kustomizeWay(kubectl: Kubectl): Way {
 export interface HelmWay extends Way {
   /** Of what another way has installed. */
   takeOver(version: string): Promise<string>;
+  /** After {@link takeOver}. */
+  upgradeTakenOver(version: string): Promise<string>;
 }
 
 export async function helmWay(major: HelmVersion, kubeconfig: string): Promise<HelmWay> {
   const helm = await Helm.of(major, kubeconfig);
   const namespace = ['--namespace', 'r2r-system'];
   const chart = (version: string) => join(version, 'charts/r2r-kubernetes');
+  // Helm 4 applies on the server's side, where kubectl stays an owner of what it applied.
+  const force = major === 4 ? ['--force-conflicts'] : [];
   return {
     name: `Helm ${major}`,
     install: (version) => helm.run(['install', 'r2r', chart(version), ...namespace, '--create-namespace']),
     upgrade: (version) => helm.run(['upgrade', 'r2r', chart(version), ...namespace]),
     downgrade: (version) => helm.run(['upgrade', 'r2r', chart(version), ...namespace, '--set', 'crds.install=false']),
-    takeOver: (version) => {
-      const conflicts = major === 4 ? ['--force-conflicts'] : [];
-      return helm.run(['install', 'r2r', chart(version), ...namespace, '--take-ownership', ...conflicts]);
-    },
+    takeOver: (version) => helm.run(['install', 'r2r', chart(version), ...namespace, '--take-ownership', ...force]),
+    upgradeTakenOver: (version) => helm.run(['upgrade', 'r2r', chart(version), ...namespace, ...force]),
     uninstall: () => helm.run(['uninstall', 'r2r', ...namespace]),
   };
 }
