@@ -23,7 +23,9 @@ export function verdicts(rows: readonly Row[]): readonly Verdict[] {
     );
     const names = better.map(({ policy, setting }) => `${policy} ${setting}`).join(', ');
     const never = { met: better.length === 0, text: `${workload}: ${better.length === 0 ? 'dominated by none' : `dominated by ${names}`}` };
-    const equal = (halved.workloads as readonly string[]).includes(workload) ? scalingBaselines.map((policy) => against(own, policy, here)) : [];
+    const equal = (halved.workloads as readonly string[]).includes(workload)
+      ? scalingBaselines.map((policy) => against(own, policy, here))
+      : [];
     return [never, ...equal];
   });
 }

@@ -96,7 +96,10 @@ export function timelineSvg(workload: string, moments: readonly Moment[], capaci
   );
   const late = moments
     .filter(({ lateShare }) => lateShare > 0.05)
-    .map(({ second, lateShare }) => `<line x1="${x(second)}" y1="${y(0)}" x2="${x(second)}" y2="${round(y(0) - 40 * lateShare)}" stroke="#cf222e"/>`);
+    .map(
+      ({ second, lateShare }) =>
+        `<line x1="${x(second)}" y1="${y(0)}" x2="${x(second)}" y2="${round(y(0) - 40 * lateShare)}" stroke="#cf222e"/>`,
+    );
   return frame(height, `Replicas over time: ${workload}`, [
     ...grid,
     ...ticks,

@@ -10,9 +10,9 @@ export interface Candidate extends Pick<Row, 'policy' | 'setting' | 'standard'> 
 }
 
 /** From far too many to far too few calls for a replica that is within its target with some 43 under way, 14 of them waiting for a step. */
-const queueTargets = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 18, 24];
-const concurrencyTargets = [4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 25, 30, 36, 43];
-const utilizations = [0.5, 0.6, defaultUtilization, 0.8, 0.9, 1];
+const queueTargets = [1, 2, 3, 4, 5, 6, 8, 12];
+const concurrencyTargets = [4, 6, 8, 10, 12, 14, 18, 25];
+const utilizations = [defaultUtilization, 0.8, 0.9];
 
 /** All that are compared: each autoscaler with every target, so that each is seen at its best. */
 export function candidates(sizes: { readonly mean: number; readonly peak: number }): readonly Candidate[] {

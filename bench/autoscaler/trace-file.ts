@@ -28,7 +28,9 @@ export function traceWorkload(file: string, copies: number, seed: number): Workl
   const draw = random(seedOf(seed, 'trace'));
   const first = Math.min(...requests.map(({ seconds }) => seconds));
   const all = requests
-    .flatMap((request) => Array.from({ length: copies }, () => ({ ...request, seconds: request.seconds - first + (copies > 1 ? draw.next() : 0) })))
+    .flatMap((request) =>
+      Array.from({ length: copies }, () => ({ ...request, seconds: request.seconds - first + (copies > 1 ? draw.next() : 0) })),
+    )
     .sort((a, b) => a.seconds - b.seconds);
   const seconds = Math.ceil((all.at(-1)?.seconds ?? 0) + tailSeconds);
   if (seconds > longestSeconds) throw new TraceError(`${file}: it spans ${Math.round(seconds / 86_400)} days; at most 14 are replayed`);
@@ -83,7 +85,8 @@ function parseJsonLines(text: string, file: string): readonly Request[] {
     const mooncake = 'input_length' in fields;
     const [prompt, output] = mooncake ? ['input_length', 'output_length'] : ['input_tokens', 'output_tokens'];
     const at = fields['timestamp'];
-    if (typeof at !== 'number' || !Number.isFinite(at)) throw new TraceError(`${where}: timestamp: a number is needed, ${mooncake ? 'in ms' : 'in s'}`);
+    if (typeof at !== 'number' || !Number.isFinite(at))
+      throw new TraceError(`${where}: timestamp: a number is needed, ${mooncake ? 'in ms' : 'in s'}`);
     return [
       {
         seconds: mooncake ? at / 1000 : at,

@@ -53,7 +53,13 @@ export function workload(name: WorkloadName, seed: number, scale = 1): Workload 
       const changeAt = 0.6 * seconds;
       const llmShare = (second: number): number =>
         second < changeAt ? 0.08 + (0.17 * second) / changeAt : 0.12 + 0.02 * Math.sin((second / hour) * 4);
-      return { ...steadyCluster, name, ...rate(seconds, () => 9, 1.5), llmShare, routingKey: (second) => (second < changeAt ? 'before' : 'after') };
+      return {
+        ...steadyCluster,
+        name,
+        ...rate(seconds, () => 9, 1.5),
+        llmShare,
+        routingKey: (second) => (second < changeAt ? 'before' : 'after'),
+      };
     }
     case 'flapping-noise':
       return { ...steadyCluster, name, ...rate(4 * hour * scale, (second) => 9.4 + 0.15 * Math.sin(second / 40), 1), scrapeNoise: 0.05 };
@@ -74,7 +80,9 @@ export function workload(name: WorkloadName, seed: number, scale = 1): Workload 
 function diurnalRate(second: number): number {
   const { ratesPerSecond, binSeconds } = deepSeekR1;
   const bin = Math.max(0, second / binSeconds - 0.5);
-  const [before, after] = [Math.floor(bin), Math.floor(bin) + 1].map((index) => ratesPerSecond[Math.min(index, ratesPerSecond.length - 1)] ?? 0);
+  const [before, after] = [Math.floor(bin), Math.floor(bin) + 1].map(
+    (index) => ratesPerSecond[Math.min(index, ratesPerSecond.length - 1)] ?? 0,
+  );
   return (before ?? 0) + (bin - Math.floor(bin)) * ((after ?? 0) - (before ?? 0));
 }
 

@@ -40,7 +40,9 @@ export async function measureOurs(stage: Stage, operator: Operator, count: numbe
   const before = stage.cluster.auditLog().length;
   progress(`ours: applying ${count} R2RDeployments`);
   const started = performance.now();
-  await inParallel(16, count, async (index) => void (await stage.admin.apply(r2rDeployments, r2rDeployment(ourPrefix, index))));
+  await inParallel(16, count, async (index) => {
+    await stage.admin.apply(r2rDeployments, r2rDeployment(ourPrefix, index));
+  });
   const applied = performance.now();
   progress(`ours: applied in ${((applied - started) / 1000).toFixed(1)} s`);
   const finished = await followed.all();

@@ -25,7 +25,7 @@ const rollouts = resourceType<Rollout>({
   kind: 'Rollout',
   namespaced: true,
 });
-export const peerKinds: readonly ResourceType[] = [rollouts as ResourceType];
+export const peerKinds: readonly ResourceType[] = [rollouts];
 export const peerPrefix = 'peer';
 
 export interface Peer {
@@ -69,7 +69,9 @@ export async function measurePeer(stage: Stage, count: number, progress: Progres
     const meter = new CpuMeter(new Map([...stage.cluster.processes, ['peer', pid]]));
     progress(`peer: applying ${count} Rollouts`);
     const started = performance.now();
-    await inParallel(16, count, async (index) => void (await stage.admin.apply(rollouts, rollout(placeOf(peerPrefix, index)))));
+    await inParallel(16, count, async (index) => {
+      await stage.admin.apply(rollouts, rollout(placeOf(peerPrefix, index)));
+    });
     const applied = performance.now();
     const finished = await followed.all();
     const cpuSeconds = meter.read();

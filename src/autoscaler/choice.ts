@@ -31,7 +31,12 @@ type Check = (policy: ScalingPolicy, seen: Observation, from: number, nowMs: num
 
 const outOfBounds: Check = (policy, { bounds, presence }, from) => {
   const { lowest, highest, limit } = bounds;
-  if (from > highest) return { to: highest, reason: 'BoundsChanged', message: `${limit === 'AtMaximum' ? 'maxReplicas' : 'the GPU budget'} allows ${highest}` };
+  if (from > highest)
+    return {
+      to: highest,
+      reason: 'BoundsChanged',
+      message: `${limit === 'AtMaximum' ? 'maxReplicas' : 'the GPU budget'} allows ${highest}`,
+    };
   if (from >= lowest) return undefined;
   const to = Math.min(lowest, growthLimit(policy, bounds, from, presence.terminating).highest);
   return to > from
@@ -69,7 +74,7 @@ const notComing: Check = (policy, seen, from, nowMs) => {
   const more = presence.othersCame ? policy.scaleUp.maxStep : 1;
   const { highest } = growthLimit(policy, bounds, from, presence.terminating);
   const to = due ? Math.max(from, Math.min(from + more, wish + presence.stuck, highest)) : from;
-  const stuck = `${presence.stuck} of ${from} replicas did not become ready within ${seconds(policy.pendingDeadlineMs)}; ${wish} are wanted`;
+  const stuck = `${presence.stuck} of ${from} replicas did not become ready in time; ${wish} are wanted`;
   return { to, reason: 'InsufficientCapacity', message: to > from ? `${stuck}; ${to - from} more are tried` : stuck };
 };
 
@@ -79,7 +84,8 @@ const rise: Check = (policy, seen, from, nowMs) => {
   const { highest, limit } = growthLimit(policy, bounds, from, presence.terminating);
   if (highest <= from) return { to: from, reason: limit, message: `${wish} are wanted, and ${limitName(limit)} allows ${highest}` };
   const lasting = extremes(state.wishes, policy.scaleUp.windowMs, nowMs)?.lowest ?? 0;
-  if (lasting <= from) return { to: from, reason: 'Stabilizing', message: `${wish} are wanted, not yet for ${seconds(policy.scaleUp.windowMs)}` };
+  if (lasting <= from)
+    return { to: from, reason: 'Stabilizing', message: `${wish} are wanted, not yet for ${seconds(policy.scaleUp.windowMs)}` };
   const to = Math.min(lasting, from + policy.scaleUp.maxStep, highest);
   return floor > from
     ? { to, reason: 'DemandRose', message: `the demand needs ${floor}` }
@@ -91,11 +97,20 @@ const fall: Check = (policy, seen, from, nowMs) => {
   const wanted = Math.max(wish, bounds.lowest);
   if (wanted >= from || seen.capacity === undefined) return undefined;
   const lasting = Math.max(extremes(state.wishes, policy.scaleDown.windowMs, nowMs)?.highest ?? from, bounds.lowest);
-  if (lasting >= from) return { to: from, reason: 'Stabilizing', message: `${wanted} are wanted, not yet for ${seconds(policy.scaleDown.windowMs)}` };
+  if (lasting >= from)
+    return { to: from, reason: 'Stabilizing', message: `${wanted} are wanted, not yet for ${seconds(policy.scaleDown.windowMs)}` };
   const absent = Math.max(0, from - presence.serving.length);
   const step = Math.min(policy.scaleDown.maxStep, from - lasting);
+  // one that is to come in place of a stuck one must not be taken for it
+  if (presence.stuck > 0 && presence.serving.length < lasting)
+    return {
+      to: from,
+      reason: 'Stabilizing',
+      message: `${lasting} are wanted, and ${presence.pending} have yet to come for ${presence.stuck} that did not`,
+    };
   // those that do not serve go without any harm, and first
-  if (absent > 0) return { to: from - Math.min(step, absent), reason: 'DemandFell', message: `${lasting} are enough, and ${absent} do not serve yet` };
+  if (absent > 0)
+    return { to: from - Math.min(step, absent), reason: 'DemandFell', message: `${lasting} are enough, and ${absent} do not serve yet` };
   if (nowMs - (state.loweredAtMs ?? -Infinity) < settleMs || seen.sample.replicas.some(({ draining }) => draining))
     return { to: from, reason: 'Stabilizing', message: `${wanted} are wanted; the last one that went has to be gone first` };
   const safe = Array.from({ length: step }, (_, less) => step - less).find((count) => redistributes(policy, seen, from - count));

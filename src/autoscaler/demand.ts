@@ -5,6 +5,8 @@
 export interface DemandState {
   /** Average over `averageMs`; units of work a second. null: no sample yet. */
   readonly level: number | null;
+  /** Average over `urgentMs`: what is looked at while calls are late. */
+  readonly urgent: number | null;
   /** When the first sample of this average was taken; ms since the epoch. */
   readonly sinceMs: number | null;
   /** Demand of each `bucketMs` that is over, oldest first. */
@@ -22,7 +24,8 @@ interface Bucket {
 }
 
 /** Long enough that single conversations do not count, short against the minutes that a replica takes to start. */
-const averageMs = 45_000;
+const averageMs = 30_000;
+const urgentMs = 10_000;
 const bucketMs = 30_000;
 /** What has happened is remembered for so long. */
 const memoryMs = 90 * 60_000;
@@ -36,11 +39,11 @@ const significant = 2;
 /** A slope is known late, and a replica has to be of use for some time: so much is added to the time that it takes to start. */
 const slopeLagMs = 120_000;
 
-export const noDemand: DemandState = { level: null, sinceMs: null, buckets: [], sum: 0, ms: 0 };
+export const noDemand: DemandState = { level: null, urgent: null, sinceMs: null, buckets: [], sum: 0, ms: 0 };
 
 /** What is left of it after a restart: its average. */
 export function seededDemand(level: number, atMs: number): DemandState {
-  return { ...noDemand, level, sinceMs: atMs - averageMs };
+  return { ...noDemand, level, urgent: level, sinceMs: atMs - averageMs };
 }
 
 /** Takes in what was asked for over the `ms` before `atMs`; units of work a second. */
@@ -49,10 +52,11 @@ export function observeDemand(state: DemandState, atMs: number, ms: number, perS
   // until the average is as old as it may be, each moment counts alike
   const weight = state.level === null ? 1 : Math.max(1 - Math.exp(-ms / averageMs), Math.min(1, ms / Math.max(ms, atMs - sinceMs)));
   const level = state.level === null ? perSecond : state.level + weight * (perSecond - state.level);
+  const urgent = perSecond + Math.exp(-ms / urgentMs) * ((state.urgent ?? perSecond) - perSecond);
   const [sum, passed] = [state.sum + perSecond * ms, state.ms + ms];
-  if (passed < bucketMs) return { level, sinceMs, buckets: state.buckets, sum, ms: passed };
+  if (passed < bucketMs) return { level, urgent, sinceMs, buckets: state.buckets, sum, ms: passed };
   const buckets = [...state.buckets, { mean: sum / passed, level }].slice(-memoryMs / bucketMs);
-  return { level, sinceMs, buckets, sum: 0, ms: 0 };
+  return { level, urgent, sinceMs, buckets, sum: 0, ms: 0 };
 }
 
 /** Units of work a second. */
@@ -63,9 +67,10 @@ export interface Need {
   readonly possible: number;
 }
 
-/** What to be ready for, when a replica takes `startMs` to come; undefined: there is no demand yet. */
-export function neededFor({ level, buckets }: DemandState, startMs: number): Need | undefined {
-  if (level === null) return undefined;
+/** What to be ready for, when a replica takes `startMs` to come, and calls are late or not; undefined: there is no demand yet. */
+export function neededFor({ level: average, urgent, buckets }: DemandState, startMs: number, late: boolean): Need | undefined {
+  if (average === null) return undefined;
+  const level = late ? Math.max(average, urgent ?? 0) : average;
   const rise = slope(buckets.slice(-slopeBuckets).map(({ mean }) => mean));
   const expected = level + (Math.max(0, rise) * (startMs + slopeLagMs)) / bucketMs;
   const ahead = Math.max(1, Math.ceil(startMs / bucketMs));

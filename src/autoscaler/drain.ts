@@ -93,7 +93,10 @@ export function nextDrainStep(view: DrainView, nowMs: number): DrainStep {
 export function drainOrder(replicas: readonly ReplicaSample[]): readonly ReplicaSample[] {
   return [...replicas].sort(
     (a, b) =>
-      Number(a.ready) - Number(b.ready) || a.inFlight - b.inFlight || b.createdAtMs - a.createdAtMs || (a.id < b.id ? -1 : Number(a.id > b.id)),
+      Number(a.ready) - Number(b.ready) ||
+      a.inFlight - b.inFlight ||
+      b.createdAtMs - a.createdAtMs ||
+      (a.id < b.id ? -1 : Number(a.id > b.id)),
   );
 }
 

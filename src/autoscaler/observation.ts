@@ -49,7 +49,7 @@ export function observe(policy: ScalingPolicy, before: ScalingState, sample: Poo
     idleSinceMs: idle ? (before.idleSinceMs ?? sample.atMs) : null,
   };
   const startMs = presenceState.startMs ?? Math.min(usualStartMs, policy.pendingDeadlineMs);
-  const needed = neededFor(demand, startMs + policy.scaleUp.windowMs);
+  const needed = neededFor(demand, startMs + policy.scaleUp.windowMs, isLate(policy, sample));
   // what is usual leaves the room that was asked for, what is possible may use all of a replica
   const share =
     needed === undefined || capacity === undefined
@@ -93,6 +93,10 @@ function withSample(
   if (demandPerSecond === undefined || again || unseen) return before.demand;
   const ms = before.sampleAtMs === null ? 1 : Math.min(longestSampleMs, sample.atMs - before.sampleAtMs);
   return observeDemand(before.demand, sample.atMs, ms, demandPerSecond * stretch(policy, sample, presence.serving.length, capacity));
+}
+
+function isLate({ latencyTargetMs = Infinity }: ScalingPolicy, { latencyP95Ms = 0 }: PoolSample): boolean {
+  return latencyP95Ms > latencyTargetMs;
 }
 
 /**

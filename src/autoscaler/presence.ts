@@ -29,6 +29,8 @@ export const nobodyPresent: PresenceState = { notReadySinceMs: {}, missingSinceM
 
 /** Replicas made within this time were made together. */
 const sameTimeMs = 30_000;
+/** A replica that takes so many times as long as others does not come. */
+const slowStart = 2;
 
 /** Looks at the pool's replicas, of which `asked` were asked for. */
 export function observePresence(
@@ -56,10 +58,14 @@ export function observePresence(
   const missing = Math.max(0, asked - staying.length);
   const missingSinceMs = missing > 0 ? (state.missingSinceMs ?? atMs) : null;
   const serving = staying.filter(({ ready }) => ready);
-  const overdue = (since: number): boolean => since > 0 && atMs - since > deadlineMs;
-  const overdueReplicas = staying.filter(({ id }) => overdue(notReadySinceMs[id] ?? 0));
-  const newest = Math.max(...overdueReplicas.map(({ createdAtMs }) => createdAtMs));
-  const late = overdueReplicas.length + (overdue(missingSinceMs ?? 0) ? missing : 0);
+  const overdue = (since: number, afterMs: number): boolean => since > 0 && atMs - since > afterMs;
+  const madeLaterServes = ({ createdAtMs }: ReplicaSample): boolean =>
+    serving.some((other) => other.createdAtMs >= createdAtMs - sameTimeMs);
+  // where others came that were made no earlier, there is no need to wait for the whole deadline
+  const patienceMs = (replica: ReplicaSample): number =>
+    startMs !== null && madeLaterServes(replica) ? Math.min(deadlineMs, slowStart * startMs) : deadlineMs;
+  const overdueReplicas = staying.filter((replica) => overdue(notReadySinceMs[replica.id] ?? 0, patienceMs(replica)));
+  const late = overdueReplicas.length + (overdue(missingSinceMs ?? 0, deadlineMs) ? missing : 0);
   const stuck = Math.min(late, Math.max(0, asked - serving.length));
   return {
     state: { notReadySinceMs, missingSinceMs, startMs },
@@ -69,7 +75,7 @@ export function observePresence(
       pending: Math.max(0, asked - serving.length - stuck),
       terminating: sample.replicas.filter(({ terminating }) => terminating).length,
       came: newcomers.length > 0,
-      othersCame: overdueReplicas.length > 0 && serving.some(({ createdAtMs }) => createdAtMs >= newest - sameTimeMs),
+      othersCame: overdueReplicas.length > 0 && overdueReplicas.every(madeLaterServes),
     },
   };
 }

@@ -15,7 +15,11 @@ export function addWish(wishes: Wishes, replicas: number, nowMs: number, keepMs:
 }
 
 /** The lowest and the highest wish of the last `windowMs`; undefined while there have not been wishes for so long. */
-export function extremes(wishes: Wishes, windowMs: number, nowMs: number): { readonly lowest: number; readonly highest: number } | undefined {
+export function extremes(
+  wishes: Wishes,
+  windowMs: number,
+  nowMs: number,
+): { readonly lowest: number; readonly highest: number } | undefined {
   const from = nowMs - windowMs;
   if (wishes[0] === undefined || wishes[0].atMs > from) return undefined;
   const within = wishes.filter((_, index) => (wishes[index + 1]?.atMs ?? Infinity) > from).map(({ replicas }) => replicas);

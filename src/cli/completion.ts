@@ -21,6 +21,12 @@ export const completable: Readonly<Record<string, Completable>> = {
   top: { names: 'deployments', flags: [...view, '--routers', '--watch', '--interval', '--output'] },
   events: { names: 'both', flags: [...cluster, '--watch', '--output'] },
   'support-bundle': { names: 'both', flags: [...view, '--output', '--since', '--tail', '--operator-namespace'] },
+  rollout: {
+    commands: {
+      status: { names: 'deployments', flags: [...cluster, '--watch', '--timeout'] },
+      history: { names: 'deployments', flags: [...cluster, '--output'] },
+    },
+  },
   router: {
     commands: {
       import: { files: true },

@@ -19,7 +19,10 @@ export class PollPause {
   }
 
   /** @param changed - the status differs from the one before */
-  nextMs(key: string, look: { readonly isUnderWay: boolean; readonly changed: boolean; readonly routers: readonly RouterStatus[] }): number {
+  nextMs(
+    key: string,
+    look: { readonly isUnderWay: boolean; readonly changed: boolean; readonly routers: readonly RouterStatus[] },
+  ): number {
     const emits = look.routers.some(({ window: { tokens } }) => tokens.slm + tokens.llm + tokens.fallback > 0);
     const quietLooks = look.isUnderWay || look.changed || emits ? 0 : (this.#quietLooks.get(key) ?? 0) + 1;
     this.#quietLooks.set(key, quietLooks);

@@ -146,7 +146,7 @@ export class RevisionApplier {
     owner: Live<R2RDeployment>,
     part: 'revision' | 'endpoint',
     input: Input,
-    render: () => readonly KubeObject[],
+    render: (input: Input) => readonly KubeObject[],
     apply: (desired: readonly KubeObject[]) => Promise<AppliedChild[]>,
   ): Promise<AppliedChild[]> {
     const { namespace, name, uid } = owner.metadata;
@@ -155,7 +155,7 @@ export class RevisionApplier {
     const read: ReadChild = (child) => informerOf(this.#options.caches, child).get({ namespace, name: child.name });
     const known = this.#verified.unchanged(key, digest, read);
     if (known) return known.map((object) => ({ object, outcome: 'unchanged' }));
-    const applied = await apply(render());
+    const applied = await apply(render(input));
     this.#verified.keep(
       key,
       digest,

@@ -339,7 +339,10 @@ export class Informer<T extends KubeObject> implements AsyncDisposable {
     const isOurs = (manager = ''): boolean => manager === fieldManager || manager === statusManager;
     const ours = managedFields
       ?.filter(({ manager, operation }) => operation === 'Apply' && isOurs(manager))
-      .map((entry) => (entry.fieldsV1 ? { ...entry, fieldsV1: sharedFields(entry.fieldsV1) } : entry));
+      .map((entry) => {
+        const fieldsV1 = entry.fieldsV1 as object | undefined;
+        return fieldsV1 ? { ...entry, fieldsV1: sharedFields(fieldsV1) } : entry;
+      });
     return deepFreeze({ ...object, metadata: ours?.length ? { ...metadata, managedFields: ours } : metadata });
   }
 

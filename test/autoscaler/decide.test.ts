@@ -135,7 +135,9 @@ describe('a scaling decision', () => {
     assert.ok(broken >= 3);
     world.run(40 * minute, { ...fine, demand: 390 });
     assert.ok(world.serving() >= 5, `${world.serving()} serve`);
-    const tries = world.decisions.filter(({ from, to, reason }) => to > from && reason === 'InsufficientCapacity').map(({ from, to }) => to - from);
+    const tries = world.decisions
+      .filter(({ from, to, reason }) => to > from && reason === 'InsufficientCapacity')
+      .map(({ from, to }) => to - from);
     assert.equal(tries[0], 1);
     assert.ok(tries.length >= 2);
     world.run(60 * minute, { ...fine, demand: 390 });
@@ -192,6 +194,10 @@ describe('a scaling decision', () => {
   });
 
   after(() => {
-    assert.deepEqual(scalingReasons.filter((reason) => !seen.has(reason)), [], 'every reason was met in one of these tests');
+    assert.deepEqual(
+      scalingReasons.filter((reason) => !seen.has(reason)),
+      [],
+      'every reason was met in one of these tests',
+    );
   });
 });

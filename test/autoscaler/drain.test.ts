@@ -47,7 +47,9 @@ describe('the next step of a drain', () => {
     const marks = [mark('b')];
     const waits = (reports: DrainView['reports']) => nextDrainStep(view({ marks, reports }), at).waiting;
     assert.deepEqual(waits(stopped('b').slice(0, 1)), [{ id: 'b', for: 'two to answer' }]);
-    assert.deepEqual(waits([stopped('b')[0]!, { router: 'two', draining: [], inFlight: {} }]), [{ id: 'b', for: 'two to stop choosing it' }]);
+    assert.deepEqual(waits([stopped('b')[0]!, { router: 'two', draining: [], inFlight: {} }]), [
+      { id: 'b', for: 'two to stop choosing it' },
+    ]);
     assert.deepEqual(waits(stopped('b', 3)), [{ id: 'b', for: '3 calls of one' }]);
   });
 
@@ -71,7 +73,10 @@ describe('the next step of a drain', () => {
 
   it('does not lower replicas while a cost is to be taken off another', () => {
     const marks = [mark('a', { costSet: true }), mark('b', { costSet: true, sinceMs: 5 })];
-    const step = nextDrainStep(view({ marks, reports: ['one', 'two'].map((router) => ({ router, draining: ['a', 'b'], inFlight: {} })) }), at);
+    const step = nextDrainStep(
+      view({ marks, reports: ['one', 'two'].map((router) => ({ router, draining: ['a', 'b'], inFlight: {} })) }),
+      at,
+    );
     assert.deepEqual([step.unmark, step.replicas], [['b'], 3]);
   });
 
@@ -102,50 +107,65 @@ describe('a row of drains', () => {
       silent: fc.boolean(),
     });
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 8 }), fc.array(change, { minLength: 1, maxLength: 8 }), fc.infiniteStream(fc.nat(6)), (initial, changes, draws) => {
-        let spec = initial;
-        let made = 0;
-        let pods: { id: string; calls: number; mark: DrainMark | undefined; terminating: boolean }[] = [];
-        let now = 0;
-        const pass = (wanted: number, silent: boolean): void => {
-          now += 5000;
-          // the ReplicaSet: what was deleted is gone, then pods follow `replicas`
-          pods = pods.filter(({ terminating }) => !terminating);
-          while (pods.length < spec) pods.push({ id: `pod-${made++}`, calls: draws.next().value, mark: undefined, terminating: false });
-          const surplus = [...pods].sort((a, b) => Number(b.mark?.costSet ?? false) - Number(a.mark?.costSet ?? false)).slice(0, pods.length - spec);
-          for (const each of surplus) {
-            assert.ok(each.mark?.costSet === true && each.calls === 0, `${each.id} goes with ${each.calls} calls`);
-            each.terminating = true;
-          }
-          for (const each of pods) each.calls = each.mark ? Math.max(0, each.calls - 2) : draws.next().value;
-          const marks = pods.flatMap(({ mark: each }) => (each ? [each] : []));
-          const step = nextDrainStep(
-            {
-              wanted,
-              specReplicas: spec,
-              replicas: pods.map(({ id, calls, mark: each, terminating }) => pod(id, { inFlight: calls, draining: each !== undefined, terminating })),
-              marks,
-              routers: ['one'],
-              reports: silent
-                ? []
-                : [{ router: 'one', draining: marks.map(({ id }) => id), inFlight: Object.fromEntries(pods.map(({ id, calls }) => [id, calls])) }],
-              timeoutMs: Infinity,
-            },
-            now,
-          );
-          for (const each of pods) {
-            if (step.unmark.includes(each.id)) each.mark = undefined;
-            if (step.mark.includes(each.id)) each.mark = mark(each.id, { sinceMs: now });
-            if (each.mark && step.setDeletionCost.includes(each.id)) each.mark = { ...each.mark, costSet: true };
-          }
-          assert.ok(step.replicas >= Math.min(wanted, spec) && step.replicas <= Math.max(wanted, spec));
-          spec = step.replicas;
-        };
-        for (const { wanted, steps, silent } of changes) for (let step = 0; step < steps; step++) pass(wanted, silent);
-        const { wanted } = changes.at(-1)!;
-        for (let step = 0; step < 60; step++) pass(wanted, false);
-        assert.deepEqual([spec, pods.length, pods.filter((each) => each.mark).length], [wanted, wanted, 0]);
-      }),
+      fc.property(
+        fc.integer({ min: 0, max: 8 }),
+        fc.array(change, { minLength: 1, maxLength: 8 }),
+        fc.infiniteStream(fc.nat(6)),
+        (initial, changes, draws) => {
+          let spec = initial;
+          let made = 0;
+          let pods: { id: string; calls: number; mark: DrainMark | undefined; terminating: boolean }[] = [];
+          let now = 0;
+          const pass = (wanted: number, silent: boolean): void => {
+            now += 5000;
+            // the ReplicaSet: what was deleted is gone, then pods follow `replicas`
+            pods = pods.filter(({ terminating }) => !terminating);
+            while (pods.length < spec) pods.push({ id: `pod-${made++}`, calls: draws.next().value, mark: undefined, terminating: false });
+            const surplus = [...pods]
+              .sort((a, b) => Number(b.mark?.costSet ?? false) - Number(a.mark?.costSet ?? false))
+              .slice(0, pods.length - spec);
+            for (const each of surplus) {
+              assert.ok(each.mark?.costSet === true && each.calls === 0, `${each.id} goes with ${each.calls} calls`);
+              each.terminating = true;
+            }
+            for (const each of pods) each.calls = each.mark ? Math.max(0, each.calls - 2) : draws.next().value;
+            const marks = pods.flatMap(({ mark: each }) => (each ? [each] : []));
+            const step = nextDrainStep(
+              {
+                wanted,
+                specReplicas: spec,
+                replicas: pods.map(({ id, calls, mark: each, terminating }) =>
+                  pod(id, { inFlight: calls, draining: each !== undefined, terminating }),
+                ),
+                marks,
+                routers: ['one'],
+                reports: silent
+                  ? []
+                  : [
+                      {
+                        router: 'one',
+                        draining: marks.map(({ id }) => id),
+                        inFlight: Object.fromEntries(pods.map(({ id, calls }) => [id, calls])),
+                      },
+                    ],
+                timeoutMs: Infinity,
+              },
+              now,
+            );
+            for (const each of pods) {
+              if (step.unmark.includes(each.id)) each.mark = undefined;
+              if (step.mark.includes(each.id)) each.mark = mark(each.id, { sinceMs: now });
+              if (each.mark && step.setDeletionCost.includes(each.id)) each.mark = { ...each.mark, costSet: true };
+            }
+            assert.ok(step.replicas >= Math.min(wanted, spec) && step.replicas <= Math.max(wanted, spec));
+            spec = step.replicas;
+          };
+          for (const { wanted, steps, silent } of changes) for (let step = 0; step < steps; step++) pass(wanted, silent);
+          const { wanted } = changes.at(-1)!;
+          for (let step = 0; step < 60; step++) pass(wanted, false);
+          assert.deepEqual([spec, pods.length, pods.filter((each) => each.mark).length], [wanted, wanted, 0]);
+        },
+      ),
       { numRuns: 300 },
     );
   });

@@ -44,7 +44,11 @@ function highest({ maxReplicas, gpusPerReplica, gpuBudget }: ScalingPolicy): num
 }
 
 /** Lets random spells go by and calls `check` after every step. */
-function live(world: World, lived: readonly { steps: number; conditions: Conditions; maxReplicas: number | undefined }[], check: () => void): void {
+function live(
+  world: World,
+  lived: readonly { steps: number; conditions: Conditions; maxReplicas: number | undefined }[],
+  check: () => void,
+): void {
   for (const { steps, conditions, maxReplicas } of lived) {
     if (maxReplicas !== undefined) world.policy = { ...world.policy, maxReplicas };
     for (let step = 0; step < steps; step++) {
@@ -68,7 +72,10 @@ describe('any scaling decision', function () {
           // one that ends may hold the GPUs that minReplicas asks for
           if (reason !== 'GpuBudgetReached') assert.ok(to >= Math.min(world.policy.minReplicas, top) || reason === 'BoundsChanged');
           if (reason === 'BoundsChanged' || reason === 'ScaledToZero') return;
-          assert.ok(to - from <= world.policy.scaleUp.maxStep && from - to <= world.policy.scaleDown.maxStep, `${from} -> ${to}: ${reason}`);
+          assert.ok(
+            to - from <= world.policy.scaleUp.maxStep && from - to <= world.policy.scaleDown.maxStep,
+            `${from} -> ${to}: ${reason}`,
+          );
         });
       }),
       { numRuns: 100 },
@@ -179,17 +186,29 @@ describe('a pool with steady demand', function () {
 
   it('recovers, whatever happened before', () => {
     fc.assert(
-      fc.property(policies, fc.integer({ min: 0, max: 8 }), spells, fc.double({ min: 1, max: 500, noNaN: true }), (policy, initial, lived, demand) => {
-        const world = new World({ ...policy, capacityPerReplica: 100, gpuBudget: undefined }, initial);
-        live(world, lived, () => undefined);
-        world.policy = { ...world.policy, maxReplicas: 30 };
-        world.run(4 * hour, { ...fine, demand });
-        const needed = demand / (100 * world.policy.targetUtilization);
-        const last = world.decisions.at(-1)!;
-        assert.ok(world.serving() >= Math.floor(needed / (1 + world.policy.tolerance)), `${world.serving()} serve, ${needed} are needed: ${last.reason}`);
-        const surplus = world.wanted - Math.max(world.policy.minReplicas, Math.ceil(needed * 1.15), 1);
-        assert.ok(surplus <= Math.ceil(world.wanted * world.policy.tolerance) + 1, `${world.wanted} for ${needed}: ${last.reason} ${last.message}`);
-      }),
+      fc.property(
+        policies,
+        fc.integer({ min: 0, max: 8 }),
+        spells,
+        fc.double({ min: 1, max: 500, noNaN: true }),
+        (policy, initial, lived, demand) => {
+          const world = new World({ ...policy, capacityPerReplica: 100, gpuBudget: undefined }, initial);
+          live(world, lived, () => undefined);
+          world.policy = { ...world.policy, maxReplicas: 30 };
+          world.run(4 * hour, { ...fine, demand });
+          const needed = demand / (100 * world.policy.targetUtilization);
+          const last = world.decisions.at(-1)!;
+          assert.ok(
+            world.serving() >= Math.floor(needed / (1 + world.policy.tolerance)),
+            `${world.serving()} serve, ${needed} are needed: ${last.reason}`,
+          );
+          const surplus = world.wanted - Math.max(world.policy.minReplicas, Math.ceil(needed * 1.15), 1);
+          assert.ok(
+            surplus <= Math.ceil(world.wanted * world.policy.tolerance) + 1,
+            `${world.wanted} for ${needed}: ${last.reason} ${last.message}`,
+          );
+        },
+      ),
       { numRuns: 25 },
     );
   });

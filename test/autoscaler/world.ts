@@ -43,7 +43,12 @@ export function replicas(count: number, other: Partial<ReplicaSample> = {}): rea
   return Array.from({ length: count }, (_, index) => ({ ...replicaDefaults, id: `replica-${index}`, ...other }));
 }
 
-export function sampleOf(atMs: number, demandPerSecond: number | undefined, pods: readonly ReplicaSample[], other: Partial<PoolSample> = {}): PoolSample {
+export function sampleOf(
+  atMs: number,
+  demandPerSecond: number | undefined,
+  pods: readonly ReplicaSample[],
+  other: Partial<PoolSample> = {},
+): PoolSample {
   return {
     atMs,
     demandPerSecond,
@@ -107,7 +112,9 @@ export class World {
   }
 
   ready(pod: Pod): boolean {
-    return !pod.broken && pod.scheduledAtMs !== undefined && this.nowMs - pod.scheduledAtMs >= startMs && pod.terminatingUntilMs === undefined;
+    return (
+      !pod.broken && pod.scheduledAtMs !== undefined && this.nowMs - pod.scheduledAtMs >= startMs && pod.terminatingUntilMs === undefined
+    );
   }
 
   serving(): number {

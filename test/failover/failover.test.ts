@@ -115,12 +115,13 @@ describe('fail-over of real operator processes', function () {
     await allMade(5, 60_000);
     await using watched = await watchThrough(wire, cluster);
     const failed = (): Promise<number> => operator.metric('kube_informer_watches_total', 'end="failed"');
-    for (let change = 0; (await failed()) < disconnects; wire.reset()) {
+    for (let change = 0; (await failed()) < disconnects;) {
       for (const until = Date.now() + aliveMs; Date.now() < until; change++) {
         const threshold = (change % 89) / 100;
         await admin.patch(r2rDeployments, { namespace, name: `pair-${change % 5}` }, { spec: { router: { threshold } } });
         await sleep(100);
       }
+      wire.reset();
     }
     // the last change of each deployment has arrived in its ConfigMap, whatever watch it came by
     for (let index = 0; index < 5; index++) {
