@@ -1,10 +1,9 @@
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { run } from '../cluster/commands.ts';
 import { goTool, goTools } from '../support/go/go-tool.ts';
 import type { InstalledObject } from '../../tools/install/objects.ts';
+import { temporaryFolder } from './temporary-folder.ts';
 
 export const helmVersions = [3, 4] as const;
 export type HelmVersion = (typeof helmVersions)[number];
@@ -16,7 +15,7 @@ export class Helm {
 
   private constructor(program: string, kubeconfig: string | undefined) {
     this.#program = program;
-    const home = mkdtempSync(join(tmpdir(), 'r2r-helm-'));
+    const home = temporaryFolder('r2r-helm-');
     const folders = Object.fromEntries(['CACHE', 'CONFIG', 'DATA'].map((name) => [`HELM_${name}_HOME`, join(home, name.toLowerCase())]));
     // An address where nothing listens: a template must not ask a cluster, least of all that of whoever runs the tests.
     this.#environment = { PATH: process.env.PATH, HOME: home, ...folders, KUBECONFIG: kubeconfig ?? join(home, 'no-cluster') };

@@ -1,8 +1,8 @@
 /** Three versions of this repository's installation, each a folder with dist/install.yaml, charts, crds and install/kustomize. */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { temporaryFolder } from './temporary-folder.ts';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -21,7 +21,7 @@ const synthesise = (sources: string, folder: string) =>
 
 /** The version before, from git: its sources run with the packages of today. */
 export function previousVersion(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'r2r-previous-'));
+  const folder = temporaryFolder('r2r-previous-');
   let archive: Buffer;
   try {
     archive = execFileSync('git', ['archive', previousCommit, 'package.json', 'src', 'install', 'crds', 'charts', 'examples'], {
@@ -40,7 +40,7 @@ export function previousVersion(): string {
 
 /** This version. */
 export function currentVersion(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'r2r-current-'));
+  const folder = temporaryFolder('r2r-current-');
   for (const part of ['install', 'crds', 'charts']) cpSync(join(root, part), join(folder, part), { recursive: true });
   synthesise(root, folder);
   return folder;
@@ -51,7 +51,7 @@ export const nextField = 'nextVersion';
 
 /** A version to come: `current` with one more field of R2RDeployments and another tag of the operator's image. */
 export function nextVersion(current: string): string {
-  const folder = mkdtempSync(join(tmpdir(), 'r2r-next-'));
+  const folder = temporaryFolder('r2r-next-');
   for (const part of ['dist', 'install', 'crds', 'charts']) cpSync(join(current, part), join(folder, part), { recursive: true });
   const edit = (path: string, change: (text: string) => string): void => {
     const file = join(folder, path);
