@@ -7,7 +7,7 @@ import { parseAllDocuments, stringify } from 'yaml';
 import type { InstalledObject } from '../../tools/install/objects.ts';
 import { CommandError } from '../cluster/commands.ts';
 import { Helm, helmVersions } from './helm.ts';
-import { assertSameObjects, synthesised, withoutKeep } from './objects.ts';
+import { assertSameObjects, monitoring, synthesised, withoutKeep } from './objects.ts';
 
 interface GitOpsExample {
   readonly spec: { readonly values?: object; readonly source?: { readonly helm?: { readonly valuesObject?: object } } };
@@ -89,6 +89,16 @@ for (const version of helmVersions) {
       const rendered = await withValues({ crds: { install: false }, userRoles: { create: false } });
       const left = synthesised().filter((each) => !isCrd(each) && !isNamespace(each) && !/^r2r-(view|edit)$/.test(each.metadata.name));
       assertSameObjects(rendered, left);
+    });
+
+    it('adds monitors, rules and dashboards where they are switched on, with labels of the user', async () => {
+      const labels = { release: 'kube-prometheus-stack' };
+      const on = { enabled: true };
+      const rendered = withoutKeep(
+        await withValues({ podMonitor: { ...on, labels, interval: '10s' }, prometheusRule: { ...on, labels }, dashboards: on }),
+      );
+      const base = synthesised().filter((each) => !isNamespace(each));
+      assertSameObjects(rendered, [...base, ...monitoring({ labels, interval: '10s' })]);
     });
 
     it('puts every value where it belongs', async () => {

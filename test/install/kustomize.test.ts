@@ -5,7 +5,7 @@ import { parseAllDocuments } from 'yaml';
 import type { InstalledObject } from '../../tools/install/objects.ts';
 import { run } from '../cluster/commands.ts';
 import { controlPlaneTools } from '../cluster/tools.ts';
-import { assertSameObjects, synthesised } from './objects.ts';
+import { assertSameObjects, monitoring, synthesised } from './objects.ts';
 
 describe('install/kustomize', function () {
   this.timeout(60 * 60_000);
@@ -41,7 +41,7 @@ describe('install/kustomize', function () {
       globSync('install/kustomize/overlays/*')
         .map((path) => basename(path))
         .sort(),
-      ['high-availability', 'other-namespace', 'private-registry'],
+      ['high-availability', 'monitoring', 'other-namespace', 'private-registry'],
     );
   });
 
@@ -64,6 +64,10 @@ describe('install/kustomize', function () {
 
   it('other-namespace is what cdk8s synthesises for that namespace', async () => {
     assertSameObjects(await build('overlays/other-namespace'), synthesised({ namespace: 'r2r-platform' }));
+  });
+
+  it('monitoring has the monitors, rules and dashboards beside the base', async () => {
+    assertSameObjects(await build('overlays/monitoring'), [...synthesised(), ...monitoring()]);
   });
 
   it('private-registry is what cdk8s synthesises for those images', async () => {

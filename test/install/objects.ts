@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import manifest from '../../package.json' with { type: 'json' };
 import { publishedImages } from '../../install/images.ts';
 import type { InstallationOptions } from '../../install/installation.ts';
+import { monitoringObjects } from '../../install/monitoring/index.ts';
+import type { MonitoringOptions } from '../../install/monitoring/index.ts';
 import type { InstalledObject } from '../../tools/install/objects.ts';
 import { installedObjects } from '../../tools/install/objects.ts';
 
@@ -11,6 +13,11 @@ export function synthesised(options: Partial<InstallationOptions> = {}): readonl
   const images = { operatorImage: operator, routerImage: router, trainerImage: trainer };
   const objects = installedObjects({ ...images, version: manifest.version, ...options });
   return JSON.parse(JSON.stringify(objects)) as InstalledObject[];
+}
+
+/** What `npm run synth` writes of monitoring, as objects. */
+export function monitoring(options: MonitoringOptions = {}): readonly InstalledObject[] {
+  return JSON.parse(JSON.stringify(monitoringObjects(options))) as InstalledObject[];
 }
 
 const identity = ({ kind, metadata }: InstalledObject) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`;

@@ -1,3 +1,4 @@
+import { dashboardConfigMaps, podMonitors, prometheusRule } from '../../install/monitoring/index.ts';
 import type { InstalledObject } from './objects.ts';
 import { installedObjects, parts } from './objects.ts';
 import { Template } from './template.ts';
@@ -26,6 +27,11 @@ export function chartFiles(version: string): Readonly<Record<string, string>> {
   const keep = { 'helm.sh/resource-policy': 'keep' };
   const text = (each: readonly object[]) => template.text(each);
   const when = (condition: string, body: string) => `{{- if ${condition} }}\n${body}{{- end }}\n`;
+  const monitoring = {
+    namespace: template.value('include "r2r.namespace" .'),
+    interval: template.value('.Values.podMonitor.interval'),
+  };
+  const withLabels = (of: string) => ({ ...monitoring, labels: template.entries(`.Values.${of}.labels`) });
   const files = {
     'Chart.yaml': chartYaml(version),
     'templates/namespace.yaml': when('.Values.namespace.create', text(namespace.map((each) => annotated(each, keep)))),
@@ -36,6 +42,12 @@ export function chartFiles(version: string): Readonly<Record<string, string>> {
     'templates/access.yaml': text(access.map((each) => (each.kind === 'ServiceAccount' ? withAccountValues(template, each) : each))),
     'templates/user-roles.yaml': when('.Values.userRoles.create', text(userRoles)),
     'templates/operator.yaml': text(operator.map((each) => (each.kind === 'Deployment' ? withPodValues(template, each) : each))),
+    'templates/pod-monitors.yaml': when('.Values.podMonitor.enabled', text(podMonitors(withLabels('podMonitor')))),
+    'templates/prometheus-rule.yaml': when('.Values.prometheusRule.enabled', text([prometheusRule(withLabels('prometheusRule'))])),
+    'templates/dashboards.yaml': when(
+      '.Values.dashboards.enabled',
+      text(dashboardConfigMaps({ ...monitoring, dashboardLabels: template.entries('.Values.dashboards.labels') })),
+    ),
   };
   return Object.fromEntries(
     Object.entries(files).map(([path, content]) => [`${chartFolder}/${path}`, path.startsWith('templates/') ? header + content : content]),

@@ -47,6 +47,15 @@ export class Template {
     });
   }
 
+  /** More entries of a map of strings: spread it into the map. */
+  entries(path: string): Readonly<Record<string, string>> {
+    const line: Line = (before) => {
+      const indent = indentOf(before);
+      return [`${indent}{{- with ${path} }}`, `${indent}{{- toYaml . | nindent ${indent.length} }}`, `${indent}{{- end }}`].join('\n');
+    };
+    return { [this.#add(line)]: '' };
+  }
+
   /** These entries, where the condition holds. */
   where(condition: string, entries: Readonly<Record<string, string>>): string {
     return this.#add((before) => {
