@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { rules } from './cel.ts';
 import type { Rule } from './cel.ts';
 
 /** Where the engines of a pair run. */

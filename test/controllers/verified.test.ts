@@ -10,7 +10,7 @@ interface Thing extends KubeObject {
 const thing = (version: number, more: Pick<Thing, 'spec' | 'status'> = {}, metadata: Thing['metadata'] = {}): Live<Thing> => ({
   apiVersion: 'v1',
   kind: 'Thing',
-  metadata: { uid: 'u', ...metadata, name: 'x', resourceVersion: String(version) } as Live['metadata'],
+  metadata: { uid: 'u', ...metadata, name: 'x', resourceVersion: String(version) },
   spec: { size: 1 },
   ...more,
 });

@@ -12,7 +12,7 @@ import { controlPlaneTools } from '../cluster/tools.ts';
 import { controllerManager } from './controller-manager.ts';
 import { helmVersions } from './helm.ts';
 import { synthesised } from './objects.ts';
-import { currentVersion, nextField, nextVersion, previousVersion } from './versions.ts';
+import { currentVersion, nextField, nextVersion, previousVersion, whyNoPreviousVersion } from './versions.ts';
 import { helmWay, kubectlWith, kustomizeWay, manifestWay } from './ways.ts';
 import type { Kubectl, Way } from './ways.ts';
 
@@ -28,7 +28,12 @@ describe('installing', function () {
   let stop: () => void;
   let versions: { readonly previous: string; readonly current: string; readonly next: string };
 
-  before(async () => {
+  before(async function () {
+    const why = whyNoPreviousVersion();
+    if (why !== undefined) {
+      console.warn(`    ${why}`);
+      this.skip();
+    }
     const { kubectl: program } = await controlPlaneTools();
     ({ kubeconfigFile: kubeconfig } = await controlPlane());
     kubectl = kubectlWith(program, kubeconfig);

@@ -11,7 +11,7 @@ import { until } from '../cluster/progress.ts';
 import { controlPlaneTools } from '../cluster/tools.ts';
 import { controllerManager } from './controller-manager.ts';
 import { OperatorProcess } from './operator-process.ts';
-import { currentVersion, nextField, nextVersion, previousVersion } from './versions.ts';
+import { currentVersion, nextField, nextVersion, previousVersion, whyNoPreviousVersion } from './versions.ts';
 import { kubectlWith } from './ways.ts';
 import type { Kubectl } from './ways.ts';
 
@@ -32,7 +32,12 @@ describe('an upgrade and a downgrade of the operator', function () {
   let versions: { readonly previous: string; readonly next: string };
   let running: OperatorProcess | undefined;
 
-  before(async () => {
+  before(async function () {
+    const why = whyNoPreviousVersion();
+    if (why !== undefined) {
+      console.warn(`    ${why}`);
+      this.skip();
+    }
     const { kubectl: program } = await controlPlaneTools();
     ({ kubeconfigFile: kubeconfig } = await controlPlane());
     kubectl = kubectlWith(program, kubeconfig);

@@ -12,6 +12,16 @@ const root = join(import.meta.dirname, '../..');
  */
 export const previousCommit = process.env.R2R_PREVIOUS_COMMIT ?? '5942ab2';
 
+/** Why the version before cannot be had; undefined where it can. A copy without the history tests no upgrade, and says so. */
+export function whyNoPreviousVersion(): string | undefined {
+  try {
+    execFileSync('git', ['cat-file', '-e', `${previousCommit}^{commit}`], { cwd: root, stdio: 'ignore' });
+    return undefined;
+  } catch {
+    return `upgrades are not tested: this copy lacks commit ${previousCommit} (git fetch --unshallow)`;
+  }
+}
+
 const synthesise = (sources: string, folder: string) =>
   execFileSync(process.execPath, ['install/main.ts'], {
     cwd: sources,
