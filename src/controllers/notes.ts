@@ -7,11 +7,8 @@ import type { AppliedChild } from './children.ts';
 
 /** A child that had to be written although the spec had been reached: somebody changed or deleted it. */
 export function noteChild(recorder: EventRecorder, owner: Live<R2RDeployment>, { object, outcome }: AppliedChild): void {
-  const { conditions, observedGeneration } = owner.status ?? {};
-  const isSettled = isTrue(conditions, 'Ready') && !isTrue(conditions, 'Reconciling');
-  const reached = observedGeneration === owner.metadata.generation && isSettled;
   // what the operator itself scales or drains is no drift
-  if (outcome === 'unchanged' || !reached || (outcome === 'changed' && owner.spec.pools?.changing)) return;
+  if (outcome === 'unchanged' || !isReached(owner) || (outcome === 'changed' && owner.spec.pools?.changing)) return;
   const what = `${object.kind} ${object.metadata.name}`;
   recorder.record(
     owner,
@@ -19,6 +16,19 @@ export function noteChild(recorder: EventRecorder, owner: Live<R2RDeployment>, {
       ? { type: 'Warning', reason: 'ChildRestored', action: 'Apply', note: `${what} was missing and has been made again` }
       : { type: 'Normal', reason: 'DriftCorrected', action: 'Apply', note: `${what} differed from the spec and has been set right` },
   );
+}
+
+/** Somebody gave the LLM's Deployment other replicas, which are being taken back: pod by pod where they are more. */
+export function noteEditedReplicas(recorder: EventRecorder, owner: Live<R2RDeployment>, found: number, wanted: number): void {
+  if (!isReached(owner)) return;
+  const note = `the LLM's Deployment had ${found} replicas; ${wanted} are wanted: set them in the R2RDeployment (kubectl scale r2r ${owner.metadata.name})`;
+  recorder.record(owner, { type: 'Normal', reason: 'DriftCorrected', action: 'Apply', note });
+}
+
+/** What the spec asks for was there, so that what differs now was changed by somebody. */
+function isReached({ metadata, status }: Live<R2RDeployment>): boolean {
+  const { conditions, observedGeneration } = status ?? {};
+  return observedGeneration === metadata.generation && isTrue(conditions, 'Ready') && !isTrue(conditions, 'Reconciling');
 }
 
 /** What changed from one status to the next. */

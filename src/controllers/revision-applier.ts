@@ -155,13 +155,12 @@ export class RevisionApplier {
     const read: ReadChild = (child) => informerOf(this.#options.caches, child).get({ namespace, name: child.name });
     const known = this.#verified.unchanged(key, digest, read);
     if (known) return known.map((object) => ({ object, outcome: 'unchanged' }));
-    const applied = await apply(render(input));
-    this.#verified.keep(
-      key,
-      digest,
-      applied.map(({ object }) => object),
-      read,
-    );
+    const desired = render(input);
+    const applied = await apply(desired);
+    const children = applied.map(({ object }) => object);
+    // one of a kind that the server does not know yet was left out: it is tried again
+    if (children.length < desired.length) this.#verified.forget(key);
+    else this.#verified.keep(key, digest, children, read);
     return applied;
   }
 

@@ -7,6 +7,7 @@ import type { DrainStatus, PoolScalingStatus, ScalingStatus } from '../../api/sc
 import { keyOf, keyString } from '../../kube/index.ts';
 import type { Live, ObjectKey } from '../../kube/index.ts';
 import { podsOfInstance } from '../caches.ts';
+import { noteEditedReplicas } from '../notes.ts';
 import type { Problem } from '../pod-problem.ts';
 import { scalingCondition } from './condition.ts';
 import { liveLlmReplicas, settleLlmPool } from './llm-pool.ts';
@@ -118,7 +119,10 @@ export class Pools {
     const key = keyString(keyOf(deployment));
     const given = this.#given.get(key);
     this.#given.set(key, llmReplicas);
-    const ours = given === undefined || given === liveReplicas;
+    const ours = given === undefined || liveReplicas === undefined || given === liveReplicas;
+    // more than are wanted go one after the other, which no longer looks like a correction
+    const isDrained = drainingPodUIDs.length > 0 || told.drainingPodUIDs.length > 0;
+    if (!ours && isDrained) noteEditedReplicas(this.#options.recorder, deployment, liveReplicas, deployment.spec.llm.replicas);
     const otherList = [...drainingPodUIDs].sort().join() !== [...told.drainingPodUIDs].sort().join();
     return (ours && liveReplicas !== llmReplicas) || otherList || llmScaledToZero !== told.llmScaledToZero;
   }
