@@ -12,8 +12,8 @@ import type { Environment } from './operator-environment.ts';
 
 const namespace = 'r2r-autoscaling';
 const name = 'scaled';
-/** Entropies, in nats. With the one nearly every token is the LLM's, with the other none: its demand is then that of reading prompts. */
-const [low, high] = [0.0001, 4];
+/** With the one nearly every token is the LLM's, with the other none: its demand is then that of reading prompts. */
+const [low, high] = [0.0001, 1];
 const clients = 3;
 /** A client begins its next question no sooner than this: else quicker answers would mean more of them, and as much work as before. */
 const everyMs = 1_500;
