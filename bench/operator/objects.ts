@@ -10,6 +10,7 @@ export const directKinds = [
   kube.controllerRevisions,
   kube.deployments,
   kube.networkPolicies,
+  kube.podDisruptionBudgets,
   kube.roleBindings,
   kube.roles,
   kube.serviceAccounts,
