@@ -1,11 +1,9 @@
 /** Programs built from the Go module proxy at the version that a go.mod of ours pins, once for each change of it. */
-import { createHash } from 'node:crypto';
-import { access, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { run, tryRun } from '../cluster/commands.ts';
-import { cacheFolder } from '../cluster/go-programs.ts';
-import { locked } from '../cluster/lock.ts';
+import { run } from '../cluster/commands.ts';
 import type { Progress } from '../cluster/progress.ts';
+import { goBuild, goEnvironment, madeOnce, requiredVersion } from '../support/go/made-once.ts';
 
 export interface GoTool {
   /** Of the cached file. */
@@ -16,6 +14,8 @@ export interface GoTool {
   readonly module: string;
   /** The main package. */
   readonly program: string;
+  /** The oldest Go that can build it. */
+  readonly go: string;
 }
 
 export const kwok: GoTool = {
@@ -23,6 +23,7 @@ export const kwok: GoTool = {
   folder: join(import.meta.dirname, 'kwok'),
   module: 'sigs.k8s.io/kwok',
   program: 'sigs.k8s.io/kwok/cmd/kwok',
+  go: '1.25',
 };
 
 /** The controller that ours is compared with. */
@@ -31,54 +32,29 @@ export const peer: GoTool = {
   folder: join(import.meta.dirname, 'peer'),
   module: 'github.com/argoproj/argo-rollouts',
   program: 'github.com/argoproj/argo-rollouts/cmd/rollouts-controller',
+  go: '1.26',
 };
 
 /** Absolute path of the program, built first where it is missing (a few minutes). Processes that ask at once build once. */
 export async function goTool(tool: GoTool, progress: Progress): Promise<string> {
-  const inputs = await Promise.all(['go.mod', 'go.sum'].map((name) => readFile(join(tool.folder, name), 'utf8')));
+  const { name, folder, program, go } = tool;
+  const inputs = await Promise.all(['go.mod', 'go.sum'].map((each) => readFile(join(folder, each), 'utf8')));
   const version = await toolVersion(tool);
-  const hash = createHash('sha256').update(inputs.join('\0')).digest('hex').slice(0, 8);
-  const folder = join(cacheFolder(), `${tool.name}-${version}-${hash}`);
-  const path = join(folder, tool.name);
-  if (await isThere(path)) return path;
-  await mkdir(folder, { recursive: true });
-  await locked(join(folder, '.lock'), progress, async () => {
-    if (await isThere(path)) return;
-    if ((await tryRun('go', ['version'])) === undefined)
-      throw new Error(`Go 1.25 or newer must be in PATH to build ${tool.name} (once; https://go.dev/dl).`);
-    progress(`building ${tool.name} ${version}, once: some minutes on two cores`);
-    const scratch = join(folder, '.building');
-    try {
-      await run('go', ['build', '-trimpath', '-ldflags', '-s -w', '-o', scratch, tool.program], {
-        cwd: tool.folder,
-        env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=readonly -buildvcs=false', GOWORK: 'off' },
-        timeoutMs: 60 * 60_000,
-      });
-      await rename(scratch, path);
-    } finally {
-      await rm(scratch, { force: true });
-    }
-  });
+  const about = `building ${name} ${version}, once: some minutes on two cores`;
+  const wanted = { name, version, inputs, files: [name], about, go };
+  const [path = ''] = await madeOnce(wanted, progress, (_, to) => goBuild(folder, program, to));
   return path;
 }
 
 /** As its go.mod pins it, without the `v`. */
 export async function toolVersion({ folder, module }: GoTool): Promise<string> {
-  const goMod = await readFile(join(folder, 'go.mod'), 'utf8');
-  const version = new RegExp(`^\\s*(?:require )?${module.replaceAll('.', '\\.')} v(\\S+)`, 'm').exec(goMod)?.[1];
-  if (version === undefined) throw new Error(`${folder}/go.mod requires no ${module}`);
-  return version;
+  const goMod = join(folder, 'go.mod');
+  return requiredVersion(await readFile(goMod, 'utf8'), module, goMod);
 }
-
-const isThere = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  );
 
 /** Folder of the module's own files in Go's cache, for what it ships beside the program. */
 export async function moduleFolder({ folder, module }: GoTool): Promise<string> {
-  const env = { ...process.env, GOFLAGS: '-mod=readonly', GOWORK: 'off' };
-  await run('go', ['mod', 'download', module], { cwd: folder, env, timeoutMs: 10 * 60_000 });
-  return (await run('go', ['list', '-m', '-f', '{{.Dir}}', module], { cwd: folder, env })).trim();
+  const options = { cwd: folder, env: goEnvironment(), timeoutMs: 10 * 60_000 };
+  await run('go', ['mod', 'download', module], options);
+  return (await run('go', ['list', '-m', '-f', '{{.Dir}}', module], options)).trim();
 }

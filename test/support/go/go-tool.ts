@@ -1,12 +1,9 @@
 /** Programs of the tests that are built from the Go module proxy: each from a module of its own, whose go.mod pins it, once for each change of that. */
-import { createHash } from 'node:crypto';
-import { access, mkdir, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { run, tryRun } from '../../cluster/commands.ts';
-import { cacheFolder } from '../../cluster/go-programs.ts';
-import { locked } from '../../cluster/lock.ts';
 import { stderrProgress } from '../../cluster/progress.ts';
 import type { Progress } from '../../cluster/progress.ts';
+import { goBuild, madeOnce, requiredVersion } from './made-once.ts';
 
 export interface GoTool {
   /** Of the folder beside this file, and of the program. */
@@ -46,44 +43,17 @@ export const goTools = {
   judges: { name: 'judges', package: '.', module: 'github.com/fluxcd/cli-utils', minutes: 1 },
 } as const satisfies Record<string, GoTool>;
 
-const isThere = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  );
-
 /** Absolute path of the program, built first where it is missing. Processes that ask at once build once. */
-export async function goTool(tool: GoTool, progress: Progress = stderrProgress()): Promise<string> {
-  const source = join(import.meta.dirname, tool.name);
-  const names = (await readdir(source)).filter((name) => /^go\.(mod|sum)$|\.go$/.test(name)).sort();
-  const inputs = await Promise.all(names.map((name) => readFile(join(source, name), 'utf8')));
-  const goMod = inputs[names.indexOf('go.mod')] ?? '';
-  const version = new RegExp(`^\\s*(?:require )?${tool.module.replaceAll('.', '\\.')} v(\\S+)`, 'm').exec(goMod)?.[1];
-  if (version === undefined) throw new Error(`test/support/go/${tool.name}/go.mod requires no ${tool.module}`);
-  const variables = Object.entries(tool.variables?.(version, goMod) ?? {}).map(([name, value]) => `-X ${name}=${value}`);
+export async function goTool({ name, module, ...tool }: GoTool, progress: Progress = stderrProgress()): Promise<string> {
+  const source = join(import.meta.dirname, name);
+  const names = (await readdir(source)).filter((each) => /^go\.(mod|sum)$|\.go$/.test(each)).sort();
+  const texts = await Promise.all(names.map((each) => readFile(join(source, each), 'utf8')));
+  const goMod = texts[names.indexOf('go.mod')] ?? '';
+  const version = requiredVersion(goMod, module, `test/support/go/${name}/go.mod`);
+  const variables = Object.entries(tool.variables?.(version, goMod) ?? {}).map(([variable, value]) => `-X ${variable}=${value}`);
   const linkerFlags = ['-s', '-w', ...variables].join(' ');
-  const hash = createHash('sha256')
-    .update([...inputs, linkerFlags].join('\0'))
-    .digest('hex')
-    .slice(0, 8);
-  const folder = join(cacheFolder(), `${tool.name}-${version}-${hash}`);
-  const path = join(folder, tool.name);
-  if (await isThere(path)) return path;
-  await mkdir(folder, { recursive: true });
-  await locked(join(folder, '.lock'), progress, async () => {
-    if (await isThere(path)) return;
-    if ((await tryRun('go', ['version'])) === undefined)
-      throw new Error(`Go 1.26 or newer must be in PATH to build ${tool.name} (once; https://go.dev/dl). The machine has no \`go\`.`);
-    progress(`building ${tool.name} (${tool.module} ${version}), once: about ${tool.minutes} minutes on two cores`);
-    const scratch = join(folder, '.building');
-    await run('go', ['build', '-trimpath', '-ldflags', linkerFlags, '-o', scratch, tool.package], {
-      cwd: source,
-      env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=readonly -buildvcs=false', GOWORK: 'off' },
-      timeoutMs: 60 * 60_000,
-    });
-    await rename(scratch, path);
-    progress(`built ${tool.name}; kept in ${folder}`);
-  });
-  await rm(join(folder, '.building'), { force: true });
+  const about = `building ${name} (${module} ${version}), once: about ${tool.minutes} minutes on two cores`;
+  const wanted = { name, version, inputs: [...texts, linkerFlags], files: [name], about, go: '1.26' };
+  const [path = ''] = await madeOnce(wanted, progress, (_, to) => goBuild(source, tool.package, to, { linkerFlags }));
   return path;
 }
