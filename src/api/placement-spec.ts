@@ -66,19 +66,17 @@ const colocatedRules: readonly (readonly [holds: string, message: string])[] = [
     '!has(self.llm.podTemplate)',
     'llm.podTemplate: with placement Colocated the LLM runs in the SLM pod; use slm.podTemplate, and leave this out',
   ],
+  [
+    '!has(self.llm.autoscaling)',
+    'llm.autoscaling: with placement Colocated each pod has its own LLM; remove it, and scale whole units with slm.replicas',
+  ],
 ];
 
-/** Cannot be written for a field that the schema lacks: the API server compiles every rule against it. */
-const autoscalingRule: readonly [holds: string, message: string] = [
-  '!has(self.llm.autoscaling)',
-  'llm.autoscaling: with placement Colocated each pod has its own LLM; remove it, and scale whole units with slm.replicas',
-];
-
-/** Rules of the whole spec. @param llmFields - names of the fields that `spec.llm` has */
-export function placementRules(llmFields: readonly string[]): readonly Rule[] {
-  const all = [...colocatedRules, ...(llmFields.includes('autoscaling') ? [autoscalingRule] : [])];
-  return all.map(([holds, message]) => ({ rule: `self.placement != 'Colocated' || ${parenthesised(holds)}`, message }));
-}
+/** Rules of the whole spec. */
+export const placementRules: readonly Rule[] = colocatedRules.map(([holds, message]) => ({
+  rule: `self.placement != 'Colocated' || ${parenthesised(holds)}`,
+  message,
+}));
 
 function parenthesised(expression: string): string {
   return /[&|?]/.test(expression) ? `(${expression})` : expression;

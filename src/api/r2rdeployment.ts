@@ -46,7 +46,7 @@ export const specSchema = z
     suspend,
     modelCache: modelCacheSchema.optional().describe('Where hf:// models are downloaded to, once for all pods. They mount it read-only.'),
   })
-  .meta(rules(modelCacheRule, ...placementRules(Object.keys(llmSchema.shape))));
+  .meta(rules(modelCacheRule, ...placementRules));
 
 /** The whole resource, as the CRD describes it; `metadata` is the API server's own. */
 export const r2rDeploymentSchema = z
