@@ -1,11 +1,10 @@
 /**
- * Why `kubectl r2r rollout` ends with 1.
+ * Why `kubectl r2r rollout` ends with 1, besides the codes of `PluginErrorCode`.
  * - `ROLLOUT_STALLED`: the roll-out cannot go on by itself; the message has the reason of the condition Stalled
  * - `ROLLOUT_PAUSED`: the present spec waits, because spec.rollout.strategy is None
  * - `ROLLOUT_TIMEOUT`: it was not rolled out within --timeout
- * - `DEPLOYMENT_NOT_FOUND`: there is no R2RDeployment of this name
  */
-export type RolloutCommandErrorCode = 'ROLLOUT_STALLED' | 'ROLLOUT_PAUSED' | 'ROLLOUT_TIMEOUT' | 'DEPLOYMENT_NOT_FOUND';
+export type RolloutCommandErrorCode = 'ROLLOUT_STALLED' | 'ROLLOUT_PAUSED' | 'ROLLOUT_TIMEOUT';
 
 /** Ends a command with 1. The message names the object, what is wrong and what to do about it. */
 export class RolloutCommandError extends Error {

@@ -2,7 +2,8 @@ import { parseArgs } from 'node:util';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import { clusterFlags, clusterFlagsUsage, withCluster } from './cluster-access.ts';
 import { UsageError, parsed, runCommand } from './command.ts';
-import { deploymentName, findDeployment } from './rollout-resource.ts';
+import { deploymentName } from './rollout-name.ts';
+import { findDeployment } from './view/resources.ts';
 import { asksForJson } from './router-history.ts';
 import { ageText, textTable } from './text-table.ts';
 
@@ -28,7 +29,7 @@ export function rolloutHistory(argv: readonly string[]): Promise<void> {
     if (values.help) return { text: [usage], json: { usage } };
     if (values.output !== undefined && !json) throw new UsageError(`--output must be json, got "${values.output}"`);
     const name = deploymentName(positionals);
-    const deployment = await withCluster(values, (access) => findDeployment(access, name, signal));
+    const deployment = await withCluster(values, (access) => findDeployment({ ...access, signal }, name));
     return { text: historyText(deployment, new Date()), json: historyRows(deployment) };
   });
 }

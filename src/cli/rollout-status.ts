@@ -5,7 +5,8 @@ import { UsageError, parsed, runCommand } from './command.ts';
 import { goDuration } from './go-duration.ts';
 import { RolloutCommandError } from './rollout-command-error.ts';
 import { rolloutProgress } from './rollout-progress.ts';
-import { deploymentName, findDeployment } from './rollout-resource.ts';
+import { deploymentName } from './rollout-name.ts';
+import { findDeployment } from './view/resources.ts';
 
 const usage = `usage: kubectl r2r rollout status NAME [flags]
 
@@ -55,7 +56,7 @@ async function follow(
 ): Promise<string> {
   let before = '';
   for (;;) {
-    const { done, line } = rolloutProgress(await findDeployment(access, name, signal));
+    const { done, line } = rolloutProgress(await findDeployment({ ...access, signal }, name));
     if (done || !watch) return line;
     if (line !== before) console.log(line);
     before = line;
