@@ -4,8 +4,7 @@ import { rename, rm } from 'node:fs/promises';
 import { once } from 'node:events';
 import { createGzip } from 'node:zlib';
 import { pipeline } from 'node:stream/promises';
-
-const block = 512;
+import { padded, tarEnd, tarHeader } from './tar-blocks.ts';
 
 /** Takes files and writes them into an archive that appears under its name only once it is whole. */
 export class TarFile {
@@ -36,8 +35,8 @@ export class TarFile {
     // in one piece: nothing of another file comes between
     await this.#write(
       Buffer.concat([
-        ...(record ? [header({ name: 'pax', prefix: '' }, record.length, this.#at, 'x'), padded(record)] : []),
-        header(short ?? { name: name.slice(-100), prefix: '' }, bytes.length, this.#at, '0'),
+        ...(record ? [this.#header({ name: 'pax', prefix: '' }, record.length, 'x'), padded(record)] : []),
+        this.#header(short ?? { name: name.slice(-100), prefix: '' }, bytes.length, '0'),
         padded(bytes),
       ]),
     );
@@ -45,7 +44,7 @@ export class TarFile {
 
   /** @throws the system's error */
   async close(): Promise<void> {
-    this.#gzip.end(Buffer.alloc(2 * block));
+    this.#gzip.end(tarEnd);
     await this.#written;
     await rename(this.#partial, this.#path);
   }
@@ -55,6 +54,10 @@ export class TarFile {
     this.#gzip.destroy();
     await this.#written.catch(() => undefined);
     await rm(this.#partial, { force: true });
+  }
+
+  #header({ name, prefix }: ShortName, size: number, type: '0' | 'x'): Buffer {
+    return tarHeader({ name, prefix, size, at: this.#at, mode: 0o600, type });
   }
 
   async #write(bytes: Buffer): Promise<void> {
@@ -76,28 +79,6 @@ function splitName(path: string): ShortName | undefined {
     if (Buffer.byteLength(prefix) <= 155 && Buffer.byteLength(name) <= 100 && name !== '') return { name, prefix };
   }
   return undefined;
-}
-
-function header({ name, prefix }: ShortName, size: number, at: Date, type: '0' | 'x'): Buffer {
-  const bytes = Buffer.alloc(block);
-  const octal = (value: number, width: number): string => `${value.toString(8).padStart(width - 1, '0')}\0`;
-  bytes.write(name, 0, 100);
-  bytes.write(octal(0o600, 8), 100);
-  bytes.write(octal(0, 8), 108);
-  bytes.write(octal(0, 8), 116);
-  bytes.write(octal(size, 12), 124);
-  bytes.write(octal(Math.floor(at.getTime() / 1000), 12), 136);
-  bytes.write('        ', 148);
-  bytes.write(type, 156);
-  bytes.write('ustar\x0000', 257);
-  bytes.write(prefix, 345, 155);
-  const sum = bytes.reduce((total, byte) => total + byte, 0);
-  bytes.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
-  return bytes;
-}
-
-function padded(bytes: Buffer): Buffer {
-  return Buffer.concat([bytes, Buffer.alloc((block - (bytes.length % block)) % block)]);
 }
 
 /** `LENGTH path=NAME\n`, whose length counts its own digits. */
