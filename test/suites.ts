@@ -12,6 +12,8 @@ export interface Suite {
 
 const slow = ['test/install/**', 'test/e2e/**', 'test/sglang-live/**', 'test/long/**'];
 
+const clusterDown = 'test/e2e/cluster-down.test.ts';
+
 export const suites: readonly Suite[] = [
   {
     name: 'unit',
@@ -26,7 +28,20 @@ export const suites: readonly Suite[] = [
     files: ['test/install/**/*.test.ts'],
     byDefault: true,
   },
-  { name: 'e2e', about: 'a real single-node cluster with real pods', files: ['test/e2e/**/*.test.ts'], byDefault: true },
+  {
+    // a process of its own: the other files share one cluster, which this one takes away
+    name: 'cluster-down',
+    about: 'the local cluster is taken down and leaves nothing behind',
+    files: [clusterDown],
+    byDefault: true,
+  },
+  {
+    name: 'e2e',
+    about: 'a real single-node cluster with real pods',
+    files: ['test/e2e/**/*.test.ts'],
+    ignore: [clusterDown],
+    byDefault: true,
+  },
   { name: 'sglang', about: 'a real SGLang server on CPU', files: ['test/sglang-live/**/*.test.ts'], byDefault: false },
   {
     name: 'long',
