@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { App } from 'cdk8s';
 import { request } from 'undici';
 import { Installation } from '../../install/installation.ts';
-import { KubeClient, namespaces, nodes, resourcePath, resourceType } from '../../src/kube/index.ts';
+import { KubeClient, namespaces, nodes, resourcePath, resourceType, serviceAccountFolder } from '../../src/kube/index.ts';
 import type { Manifest } from '../../src/kube/index.ts';
 import { until, type Progress } from '../../test/cluster/progress.ts';
 import { SimulatedCluster } from '../../test/simulated/cluster.ts';
@@ -53,14 +53,14 @@ export class Stage {
 
   /** The operator as its image runs it, with the rights that its installation gives it. @param compiled - dist/ instead of src/ */
   async startOperator(compiled: boolean): Promise<Operator> {
-    const kubeconfig = this.cluster.kubeconfigFile('operator.kubeconfig', this.operatorToken);
+    this.cluster.mountServiceAccount(serviceAccountFolder, this.operatorToken);
     const program = compiled ? join(root, 'dist/cli/main.js') : join(root, 'src/cli/main.ts');
     const log = openSync(join(this.cluster.folder, 'operator.log'), 'a');
     const flags = ['--namespace', 'r2r-system', '--router-image', render.routerImage, '--metrics-port', String(metricsPort)];
     const command = [process.execPath, ...imageNodeFlags(), program, 'operator', ...flags, '--health-port', '0'];
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], {
       stdio: ['ignore', log, log],
-      env: { ...process.env, KUBECONFIG: kubeconfig, NODE_ENV: 'production', POD_NAME: 'bench' },
+      env: { ...process.env, ...this.cluster.podEnvironment, NODE_ENV: 'production', POD_NAME: 'bench' },
     });
     closeSync(log);
     this.#children.push(child);

@@ -1,5 +1,6 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import { Caller, labelOf, type Call } from './caller.ts';
+import { KubeConfigCredentials, type CredentialSource } from './credentials.ts';
 import { Deadline } from './deadline.ts';
 import { ConnectionError, isGone, isNotFound, KubeError, ResponseError } from './errors.ts';
 import { silentLogger, type Logger } from './logger.ts';
@@ -125,7 +126,12 @@ export class KubeClient implements AsyncDisposable {
 
   /** Uses the current context of `config` for addresses and credentials (token files and exec plugins are read again when due). */
   static fromConfig(config: KubeConfig, options: ClientOptions): KubeClient {
-    return new KubeClient(new Transport(config, options.userAgent ?? options.fieldManager), options);
+    return KubeClient.fromCredentials(new KubeConfigCredentials(config), options);
+  }
+
+  /** For example with {@link serviceAccountCredentials}. */
+  static fromCredentials(credentials: CredentialSource, options: ClientOptions): KubeClient {
+    return new KubeClient(new Transport(credentials, options.userAgent ?? options.fieldManager), options);
   }
 
   /** Who `applyStatus` acts as by default. */
