@@ -58,7 +58,7 @@ export interface ListOptions extends CallOptions {
   readonly namespace?: string | undefined;
   readonly labelSelector?: string | undefined;
   readonly fieldSelector?: string | undefined;
-  /** Objects a page; pages are fetched one after the other until the list is whole. @default 500 */
+  /** Objects a page, which is in memory whole, as text and parsed; pages are fetched one after the other until the list is whole. @default 100 */
   readonly pageSize?: number;
 }
 
@@ -104,7 +104,7 @@ export interface RawRequest extends CallOptions {
   readonly maxBytes?: number;
 }
 
-const defaults = { deadlineMs: 30_000, retries: 5, pageSize: 500, watchSeconds: 300, graceMs: 30_000 };
+const defaults = { deadlineMs: 30_000, retries: 5, pageSize: 100, watchSeconds: 300, graceMs: 30_000 };
 
 /**
  * The API server over one shared pool of connections: JSON in, JSON out, nothing dropped, a deadline on every call.
