@@ -22,7 +22,9 @@ describe('the pause before the next look', () => {
     const pause = new PollPause(() => 0.5);
     assert.deepEqual(looks(pause, 2, { ...quiet, isUnderWay: true }), [2_000, 2_000]);
     assert.deepEqual(looks(pause, 9, { ...quiet, routers: [router(0), router(7)] }), Array(9).fill(15_000));
-    assert.deepEqual(looks(pause, 6), [15_000, 15_000, 15_000, 15_000, 45_000, 45_000]);
+    assert.deepEqual(looks(pause, 4), Array(4).fill(15_000));
+    assert.deepEqual(looks(pause, 4), Array(4).fill(45_000));
+    assert.deepEqual(looks(pause, 2), [180_000, 180_000]);
   });
 
   it('is steady again after tokens, after a change, and for a namesake', () => {
