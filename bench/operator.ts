@@ -37,7 +37,7 @@ const { values } = parseArgs({
     'no-build': { type: 'boolean', default: false },
     'no-peer': { type: 'boolean', default: false },
     'no-floor': { type: 'boolean', default: false },
-    'idle-seconds': { type: 'string', default: '60' },
+    'idle-seconds': { type: 'string', default: '180' },
   },
 });
 const count = Number(values.deployments);

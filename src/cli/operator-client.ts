@@ -8,7 +8,7 @@ import { KubeClient, serviceAccountCredentials, serviceAccountFolder, type Clien
  */
 export async function operatorClient(options: ClientOptions): Promise<KubeClient> {
   if (!hasKubeconfig(process.env) && existsSync(join(serviceAccountFolder, 'token')))
-    return KubeClient.fromCredentials(serviceAccountCredentials(), options);
+    return KubeClient.fromCredentials(serviceAccountCredentials(process.env), options);
   const { KubeConfig } = await import('@kubernetes/client-node');
   const config = new KubeConfig();
   config.loadFromDefault();

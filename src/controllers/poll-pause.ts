@@ -7,8 +7,8 @@ const looks = { steady: 4, quiet: 4 } as const;
 
 /**
  * The pause before the next look at each deployment. One whose routers emit tokens is looked at every 15 s; one that has answered nobody for a
- * while and has nothing new to tell, every 45 s, and after some minutes more every 3 min. Pauses vary by a tenth, so that deployments that were all looked at in one moment, as after a start,
- * spread out.
+ * while and has nothing new to tell, every 45 s, and after some minutes more every 3 min. Pauses vary by a tenth, the long ones by half, so that deployments that were
+ * all looked at in one moment, as after a start, spread out.
  */
 export class PollPause {
   readonly #quietLooks = new Map<string, number>();
@@ -27,7 +27,9 @@ export class PollPause {
     const quietLooks = look.isUnderWay || look.changed || emits ? 0 : (this.#quietLooks.get(key) ?? 0) + 1;
     this.#quietLooks.set(key, quietLooks);
     if (look.isUnderWay) return pollMs.whileUnderWay;
-    return pollMs[paceOf(quietLooks)] * (0.9 + 0.2 * this.#random());
+    const pace = paceOf(quietLooks);
+    const spread = pace === 'asleep' ? 0.5 : 0.1;
+    return pollMs[pace] * (1 - spread + 2 * spread * this.#random());
   }
 
   forget(key: string): void {

@@ -17,7 +17,7 @@ const freshMs = 60_000;
  * @param env - of the process: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT
  * @throws ConfigError when the environment does not say where the API server is
  */
-export function serviceAccountCredentials(env: NodeJS.ProcessEnv = process.env, folder = serviceAccountFolder): CredentialSource {
+export function serviceAccountCredentials(env: NodeJS.ProcessEnv, folder = serviceAccountFolder): CredentialSource {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = env;
   if (!host)
     throw new ConfigError(

@@ -7,7 +7,7 @@ describe('five thousand deployments applied at once', function () {
 
   it('become Ready, and nothing is written afterwards', async function () {
     if (!mayMakeNamespaces()) this.skip();
-    const results = await runScale(['--deployments', '5000', '--no-floor', '--no-peer', '--idle-seconds', '60']);
+    const results = await runScale(['--deployments', '5000', '--no-floor', '--no-peer', '--idle-seconds', '180']);
     const { readySeconds, peakMemoryMb, idleCpuPercent, idleWrites, restartWrites, requestsPerDeployment } = results;
     console.log(JSON.stringify({ readySeconds, peakMemoryMb, idleCpuPercent, idleWrites, restartWrites, requestsPerDeployment }));
     assert.equal(results.deployments, 5000);
