@@ -15,7 +15,7 @@ import { commit, table, writePlots, writeResults } from './autoscaler/report.ts'
 import { trueCapacity } from './autoscaler/replica-model.ts';
 import { simulate, type Moment } from './autoscaler/simulation.ts';
 import { sizesFor } from './autoscaler/sizing.ts';
-import { traceWorkload } from './autoscaler/trace-file.ts';
+import { TraceError, traceWorkload } from './autoscaler/trace-file.ts';
 import { workload, workloadNames, type Workload, type WorkloadName } from './autoscaler/workloads.ts';
 
 const { values } = parseArgs({
@@ -33,7 +33,7 @@ const plotted: readonly string[] = ['bursty', 'diurnal'];
 /** One workload after the other: a day of requests takes some memory. */
 function* workloads(): Generator<Workload> {
   if (values.trace !== undefined) {
-    yield traceWorkload(values.trace, copies, seed);
+    yield readTrace(values.trace);
     return;
   }
   for (const name of values.workload?.split(',') ?? workloadNames) {
@@ -75,6 +75,15 @@ for (const { met, text } of judged) console.log(`${met ? 'met   ' : 'missed'} ${
 console.log(`${Math.round((performance.now() - started) / 1000)} s`);
 if (!trial) writeResults({ commit: commit(), seed, rows, verdicts: judged });
 process.exitCode = judged.every(({ met }) => met) ? 0 : 1;
+
+function readTrace(file: string): Workload {
+  try {
+    return traceWorkload(file, copies, seed);
+  } catch (error) {
+    if (error instanceof TraceError) fail(`--trace: ${error.message}`);
+    throw error;
+  }
+}
 
 function isWorkload(name: string): name is WorkloadName {
   return (workloadNames as readonly string[]).includes(name);
