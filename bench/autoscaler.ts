@@ -1,6 +1,6 @@
 /**
  * Replays workloads through the operator's scaling decision, with cold starts of minutes, and through what others use; compares late tokens, GPU-hours and
- * changes: `npm run bench:autoscaler`, five minutes on one idle core. Writes bench/results/autoscaler.json and docs/autoscaling-*.svg, and fails when an
+ * changes: `npm run bench:autoscaler`, some six minutes on one idle core. Writes bench/results/autoscaler.json and docs/autoscaling-*.svg, and fails when an
  * aim is missed. docs/autoscaling.md tells what is simulated.
  *
  *   node bench/autoscaler.ts [--workload NAME,...] [--seeds N,...] some of the workloads, or other draws than 1 to 5: a trial, which writes nothing
