@@ -101,8 +101,8 @@ describe(`a router under ${conversations} conversations for ${seconds} s`, funct
     const settled = memoryMb.slice(60);
     const third = Math.floor(settled.length / 3);
     const growthMb = third > 0 ? mean(settled.slice(-third)) - mean(settled.slice(0, third)) : 0;
-    await recordResult('soak', { seconds, conversations, answers, tokens, growthMb, peakMb: Math.max(...memoryMb) });
     assert.ok(growthMb < 15, `memory grew by ${growthMb.toFixed(1)} MB`);
+    await recordResult('soak', { seconds, conversations, answers, tokens, growthMb, peakMb: Math.max(...memoryMb) });
     router.stop();
   });
 });

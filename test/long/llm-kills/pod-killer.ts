@@ -20,6 +20,8 @@ const mostRestarts = 2;
 const [shortestPauseMs, longestPauseMs] = [500, 9_000];
 /** Of all times, all pods are killed at once. */
 const allShare = 0.3;
+/** For so long at most it waits that a pod is ready: else a busy machine, where pods start slowly, would see one outage and nothing between. */
+const mercyMs = 20_000;
 
 export interface PodKillerOptions {
   readonly client: KubeClient;
@@ -43,14 +45,27 @@ export class PodKiller {
     for (;;) {
       const pauseMs = shortestPauseMs + random() * (longestPauseMs - shortestPauseMs);
       await sleep(pauseMs, undefined, { signal: over }).catch(() => undefined);
+      for (const until = Date.now() + mercyMs; Date.now() < until && !over.aborted && !(await this.#someReady());)
+        await sleep(250, undefined, { signal: over }).catch(() => undefined);
       if (over.aborted) return;
       await this.#kill();
     }
   }
 
+  async #alive(): Promise<readonly Pod[]> {
+    const { client, namespace, labelSelector } = this.#options;
+    return (await client.list<Pod>(pods, { namespace, labelSelector })).items.filter(({ metadata }) => !metadata.deletionTimestamp);
+  }
+
+  async #someReady(): Promise<boolean> {
+    return (await this.#alive()).some(({ status }) =>
+      status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True'),
+    );
+  }
+
   async #kill(): Promise<void> {
-    const { client, namespace, labelSelector, random } = this.#options;
-    const alive = (await client.list<Pod>(pods, { namespace, labelSelector })).items.filter(({ metadata }) => !metadata.deletionTimestamp);
+    const { random } = this.#options;
+    const alive = await this.#alive();
     const all = random() < allShare;
     const chosen = all ? alive : alive.slice(Math.floor(random() * alive.length)).slice(0, 1);
     if (all && chosen.length > 1) this.kills.allAtOnce++;
