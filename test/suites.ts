@@ -46,7 +46,7 @@ export const suites: readonly Suite[] = [
   {
     name: 'long',
     about:
-      'property tests at twenty times their size, 100,000 mutated checkpoints and requests, ten minutes under load, 20 kills of each labelling step, 1,000 cut watches, two minutes without an API server, 5,000 deployments; about 90 minutes',
+      'property tests at twenty times their size, 100,000 mutated checkpoints and requests, ten minutes under load, 20 kills of each labelling step, 1,000 cut watches, two minutes without an API server, 5,000 deployments, LLM pods killed for twice ten minutes; about two hours',
     files: [
       'test/router/exactness.test.ts',
       'test/kube/work-queue.test.ts',

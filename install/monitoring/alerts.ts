@@ -168,6 +168,14 @@ export const deploymentAlerts: readonly Alert[] = [
     description: 'They are tried on another replica; when none is left, onLLMUnavailable decides.',
   },
   {
+    name: 'R2RWaitingForLLM',
+    expr: `sum ${ofDeployment} (r2r_llm_waiting_calls) > 0`,
+    for: '2m',
+    severity: 'critical',
+    summary: `Requests to ${deployment} wait for an LLM replica`,
+    description: 'No replica takes calls, and onLLMUnavailable is Wait: clients get no further token until one does.',
+  },
+  {
     name: 'R2RLLMReplicaUnavailable',
     expr:
       'max by (namespace, r2r_deployment, endpoint) (r2r_llm_endpoint_available) == 0 and ' +

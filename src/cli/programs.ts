@@ -30,8 +30,14 @@ export function choice(command: string, what: string, programs: Programs): Progr
   };
 }
 
-/** Runs the process's program; whatever it throws ends the process with 1 and one line. */
+const exitCodes = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/**
+ * Runs the process's program; whatever it throws ends the process with 1 and one line, and so does a signal, with 130 or 143, that comes
+ * before the program listens to it.
+ */
 export async function runProcess(command: string, program: Program, argv: readonly string[]): Promise<void> {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) endBeforeListening(signal);
   process.on('unhandledRejection', (error) => {
     console.error('unhandled rejection', error);
     process.exit(1);
@@ -42,4 +48,15 @@ export async function runProcess(command: string, program: Program, argv: readon
     console.error(error instanceof Error ? `${command} ${argv[0] ?? ''}: ${error.message}` : error);
     process.exit(1);
   }
+}
+
+/**
+ * The first process of a container is not ended by a signal that it does not listen to: a pod that is deleted while it starts would stay for
+ * the whole of its grace period. From the first signal on the program's own listeners decide.
+ */
+function endBeforeListening(signal: keyof typeof exitCodes): void {
+  process.once(signal, () => {
+    // a listener of `once` is taken off before it is called
+    if (process.listenerCount(signal) === 0) process.exit(exitCodes[signal]);
+  });
 }

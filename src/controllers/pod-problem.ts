@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util';
 import type { Pod } from '../kube/resources.ts';
 import type { Workload } from './role-state.ts';
 
@@ -9,6 +10,9 @@ export interface Problem {
 }
 
 type ContainerStatus = NonNullable<NonNullable<Pod['status']>['containerStatuses']>[number];
+
+/** Of a process that SIGKILL ended. */
+const killedCode = 137;
 
 /** Longest message copied from a container's log into a condition. */
 const maxMessageLength = 600;
@@ -75,8 +79,14 @@ function crashProblem(status: ContainerStatus): Problem | undefined {
   // a container that has started since is not ready for another reason than its last crash
   const ended = status.state?.terminated ?? (status.started ? undefined : status.lastState?.terminated);
   if (status.ready || !ended || ended.exitCode === 0) return undefined;
+  const said = lastWords(ended.message);
   const why =
-    ended.reason === 'OOMKilled' ? 'it was killed for memory (OOMKilled)' : lastWords(ended.message) || `exit code ${ended.exitCode}`;
+    ended.reason === 'OOMKilled'
+      ? 'it was killed for memory (OOMKilled)'
+      : ended.exitCode === killedCode
+        ? // what it happened to say last is no reason
+          `it was killed (SIGKILL, exit code ${killedCode})${said && `; its log ends with: ${said}`}`
+        : said || `exit code ${ended.exitCode}`;
   const reason = ended.reason === 'OOMKilled' ? 'OOMKilled' : 'CrashLoopBackOff';
   return { reason, message: shorten(`container ${status.name} ended: ${why}`) };
 }
@@ -91,7 +101,12 @@ function schedulingProblem(pod: Pod): Problem | undefined {
 
 /** The end of a log is where a program says why it died. */
 function lastWords(message: string | undefined): string {
-  return (message ?? '').trim().split('\n').slice(-3).join(' ').trim();
+  return stripVTControlCharacters(message ?? '')
+    .trim()
+    .split('\n')
+    .slice(-3)
+    .join(' ')
+    .trim();
 }
 
 function shorten(message: string): string {

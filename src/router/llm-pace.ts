@@ -47,11 +47,13 @@ export class LlmPace {
       if (answer.tokens.length < maxNewTokens) throw new EngineError('malformed', engine.url, 'the answer is too short to time');
       return performance.now() - started;
     };
-    let best = Number.POSITIVE_INFINITY;
+    // whatever else the machine does makes a call longer, never shorter
+    let [one, all] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
     for (let attempt = 0; attempt < tries; attempt++) {
-      const one = await time(1);
-      best = Math.min(best, ((await time(tokens)) - one) / (tokens - 1));
+      one = Math.min(one, await time(1));
+      all = Math.min(all, await time(tokens));
     }
-    return best > 0 ? best : undefined;
+    const stepMs = (all - one) / (tokens - 1);
+    return stepMs > 0 ? stepMs : undefined;
   }
 }

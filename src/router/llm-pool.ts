@@ -105,6 +105,8 @@ export class LlmPool {
   /** There is no replica by policy; one comes when somebody waits for it. */
   #scaledToZero = false;
   #held = 0;
+  /** Calls for which no replica is there. */
+  readonly #without = new Set<symbol>();
   #contextLength: number | undefined;
 
   constructor(options: LlmPoolOptions) {
@@ -146,6 +148,11 @@ export class LlmPool {
   /** Requests that wait because the pool was scaled to zero. */
   get held(): number {
     return this.#held;
+  }
+
+  /** Calls that wait because no replica takes them, although the pool is not at zero by policy. */
+  get waitingCalls(): number {
+    return this.#without.size;
   }
 
   /**
@@ -225,6 +232,21 @@ export class LlmPool {
     insistence: Insistence,
     signal: AbortSignal,
   ): Promise<readonly GeneratedToken[]> {
+    const insisting = Symbol();
+    try {
+      return await this.#insist(key, call, insistence, signal, insisting);
+    } finally {
+      this.#without.delete(insisting);
+    }
+  }
+
+  async #insist(
+    key: string,
+    call: Omit<GenerateCall, 'timeoutMs'>,
+    insistence: Insistence,
+    signal: AbortSignal,
+    insisting: symbol,
+  ): Promise<readonly GeneratedToken[]> {
     await this.#whileAtZero(signal, insistence.abandoned);
     let { ownDeadline, deadline } = this.#patience(key, insistence);
     const refused = new Set<Replica>();
@@ -241,10 +263,12 @@ export class LlmPool {
           continue;
         }
         if (!this.available) this.#outSince ??= this.#now();
+        this.#without.add(insisting);
         const wait = Math.min(deadline - this.#now(), this.#backoffMs(waits++));
         if (!(await this.#change(wait, signal, insistence.abandoned)) && this.#now() >= deadline) return [];
         continue;
       }
+      this.#without.delete(insisting);
       // Half the time goes to the first replica where another could still take over; a late one has a quarter still.
       const left = Math.min(ownDeadline - this.#now(), insistence.timeoutMs);
       const timeoutMs = Math.max(this.#others(replica, key, refused) ? left / 2 : left, insistence.timeoutMs / 4);

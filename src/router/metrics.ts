@@ -186,6 +186,11 @@ export class RouterMetrics implements LoopObserver {
     this.#gauge('llm_held_requests', 'Requests that wait for a first replica, because the pool was scaled to zero.', (gauge) =>
       gauge.set(pool.held),
     );
+    this.#gauge(
+      'llm_waiting_calls',
+      'Calls that wait because no LLM replica takes them, although the pool is not scaled to zero.',
+      (gauge) => gauge.set(pool.waitingCalls),
+    );
     labelled('available', '1 when this router sends calls there.', ({ available }) => Number(available));
     labelled('draining', '1 when the operator is draining it.', ({ draining }) => Number(draining));
     labelled('in_flight', 'Calls of this router that it may be working on.', ({ engine }) => engine.inFlight);

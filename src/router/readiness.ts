@@ -27,8 +27,8 @@ export interface ReadinessFacts {
 
 /**
  * A router is ready when a request would be answered as configured: the SLM is up, the configuration is there, and the LLM takes calls.
- * Where the policy is to fall back on the SLM, the LLM may go away again, and a router that starts meanwhile waits for it no longer than
- * a request would.
+ * Where the policy is to fall back on the SLM or to wait, the LLM may go away again: with no router ready, nobody would take the requests
+ * that are to wait. Where it is to fall back, a router that starts meanwhile waits for the LLM no longer than a request would.
  */
 export function readiness(facts: ReadinessFacts): Readiness {
   const waitingFor: string[] = [];
@@ -40,8 +40,9 @@ export function readiness(facts: ReadinessFacts): Readiness {
   // A pool that is at zero by policy comes back when a request asks for it, and the request waits.
   if (facts.config && facts.config.strategy !== 'slm' && !facts.config.llmScaledToZero) {
     const { onLLMUnavailable, llmTimeoutSeconds } = facts.config;
-    const slmMayStepIn = onLLMUnavailable === 'UseSLM' && (facts.llmEverAvailable || facts.upMs >= llmTimeoutSeconds * 1000);
-    if (!facts.llmAvailable && !slmMayStepIn) waitingFor.push(because('an LLM replica that takes calls', facts.llmProblem));
+    const mayGoAway = onLLMUnavailable !== 'Fail' && facts.llmEverAvailable;
+    const slmMayStepIn = onLLMUnavailable === 'UseSLM' && facts.upMs >= llmTimeoutSeconds * 1000;
+    if (!facts.llmAvailable && !mayGoAway && !slmMayStepIn) waitingFor.push(because('an LLM replica that takes calls', facts.llmProblem));
   }
   return { ready: waitingFor.length === 0, waitingFor };
 }

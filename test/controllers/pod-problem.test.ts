@@ -46,6 +46,15 @@ describe('the problem of a pod', () => {
     assert.equal(problem?.reason, 'OOMKilled');
   });
 
+  it('says that a container was killed, with its last words beside it, not as the reason, and without colours', () => {
+    const terminated = { exitCode: 137, reason: 'Error', message: '\u001b[0;93mno CA bundle was found\u001b[m' };
+    const problem = podProblem([engine({ lastState: { terminated } })], ['engine']);
+    assert.equal(
+      problem?.message,
+      'container engine ended: it was killed (SIGKILL, exit code 137); its log ends with: no CA bundle was found',
+    );
+  });
+
   it('tells a full cluster from a pod that can never be placed', () => {
     const unscheduled = (message: string): Pod =>
       pod({ conditions: [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message }] });

@@ -111,6 +111,20 @@ export const alertCases: readonly AlertCase[] = [
     at: '5m',
     fires: false,
   },
+  {
+    alert: 'R2RWaitingForLLM',
+    about: 'at one of two routers',
+    series: { [`r2r_llm_waiting_calls{${one}}`]: '3x10', [`r2r_llm_waiting_calls{${another}}`]: '0x10' },
+    at: '5m',
+    fires: true,
+  },
+  {
+    alert: 'R2RWaitingForLLM',
+    about: 'a replica came back',
+    series: { [`r2r_llm_waiting_calls{${one}}`]: '3 3 0x10', [`r2r_llm_waiting_calls{${another}}`]: '0x10' },
+    at: '5m',
+    fires: false,
+  },
   { alert: 'R2RRouterNotScraped', about: 'kept out', series: { [`up{r2r_component="router",${one}}`]: '0x20' }, at: '15m', fires: true },
   { alert: 'R2RRouterNotScraped', about: 'another’s', series: { 'up{job="node"}': '0x20' }, at: '15m', fires: false },
   {

@@ -160,12 +160,19 @@ describe('a router whose engines come and go', function () {
     const impatient = post(made.router.url, ask, { signal: client.signal });
     const waiting = complete(made.router.url);
     await until(() => made.router.status().inFlight === 2, 'both wait');
-    await until(() => !made.router.readiness().ready, 'it is not ready meanwhile');
+    await until(() => made.router.status().llmEndpoints.every(({ ready }) => !ready), 'the LLM is seen to be away');
+    assert.deepEqual(made.router.readiness(), { ready: true, waitingFor: [] }, 'others may come and wait, too');
+    const late = complete(made.router.url);
+    await until(() => made.router.status().inFlight === 3, 'and one does');
+    const waitingCalls = async (): Promise<string | undefined> =>
+      /^r2r_llm_waiting_calls (\d+)$/m.exec(await (await fetch(`${made.router.adminUrl}/metrics`)).text())?.[1];
+    await until(async () => (await waitingCalls()) === '3', 'its metrics say that all three wait');
     client.abort();
     await assert.rejects(impatient);
-    await until(() => made.router.status().inFlight === 1, 'the one that left is over');
+    await until(() => made.router.status().inFlight === 2, 'the one that left is over');
     await llm.start(port);
-    assert.equal((await waiting).choices[0]?.message.content, 'bat');
+    for (const { choices } of await Promise.all([waiting, late])) assert.equal(choices[0]?.message.content, 'bat');
+    assert.equal(await waitingCalls(), '0');
   });
 
   it("takes an LLM's token that the SLM does not know for a failure, and never sends it on", async () => {

@@ -175,6 +175,7 @@ function start(
       prompt,
       slm: slmModel,
       llm: llmModel,
+      validIds: vocabSize,
       strategy,
       sampler,
       signals: (prefix, id) => signalsOf(given.seed, slmModel.next(prefix), id),
@@ -212,7 +213,7 @@ describe('exactness of the token loop', function () {
         const { pool, tokensOf, expected } = start(given, { llmTimeoutMs: 60_000 }, questions);
         const signal = new AbortController().signal;
         const runs = await Promise.all(given.prompts.map((prompt) => collect(tokensOf(prompt, signal), { tokens: [] })));
-        for (const [index, prompt] of given.prompts.entries()) assert.deepEqual(runs[index], expected(prompt, new Set()));
+        for (const [index, prompt] of given.prompts.entries()) assert.deepEqual(runs[index], await expected(prompt, new Set()));
         await pool.close();
       }),
       bounded(2_000, 40_000),
@@ -232,7 +233,7 @@ describe('exactness of the token loop', function () {
         for (const [index, prompt] of given.prompts.entries()) {
           const positions = runs[index]!.tokens.flatMap(({ source }, position) => (source === 'fallback' ? [position] : []));
           fallbacks += positions.length;
-          assert.deepEqual(runs[index], expected(prompt, new Set(positions)));
+          assert.deepEqual(runs[index], await expected(prompt, new Set(positions)));
         }
         await pool.close();
       }),
@@ -260,7 +261,7 @@ describe('exactness of the token loop', function () {
               assert.equal(error, client.signal.reason);
               cancelled++;
             }
-            assert.deepEqual(run.tokens, expected(prompt, new Set()).tokens.slice(0, run.tokens.length));
+            assert.deepEqual(run.tokens, (await expected(prompt, new Set())).tokens.slice(0, run.tokens.length));
           }),
         );
         const deadline = Date.now() + 5_000;

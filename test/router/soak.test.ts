@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { request } from 'undici';
 import { makeBenchModel } from '../../bench/router/model.ts';
 import { ServedRouter, startEmulatedEngine, stopAll } from '../../bench/router/processes.ts';
 import { positionAt, promptOf } from '../../bench/router/script.ts';
+import { recordResult } from '../record-result.ts';
 import { scale } from '../scale.ts';
 
 const seconds = scale > 1 ? 600 : 15;
@@ -102,17 +101,8 @@ describe(`a router under ${conversations} conversations for ${seconds} s`, funct
     const settled = memoryMb.slice(60);
     const third = Math.floor(settled.length / 3);
     const growthMb = third > 0 ? mean(settled.slice(-third)) - mean(settled.slice(0, third)) : 0;
-    if (scale > 1) await record({ seconds, conversations, answers, tokens, growthMb, peakMb: Math.max(...memoryMb) });
     assert.ok(growthMb < 15, `memory grew by ${growthMb.toFixed(1)} MB`);
+    await recordResult('soak', { seconds, conversations, answers, tokens, growthMb, peakMb: Math.max(...memoryMb) });
     router.stop();
   });
 });
-
-/** Puts the figures of a full-size run beside those of the others. */
-async function record(soak: object): Promise<void> {
-  const folder = join(import.meta.dirname, '../../bench/results');
-  const file = join(folder, 'long.json');
-  await mkdir(folder, { recursive: true });
-  const known = JSON.parse(await readFile(file, 'utf8').catch(() => '{}')) as object;
-  await writeFile(file, `${JSON.stringify({ ...known, soak }, null, 2)}\n`);
-}

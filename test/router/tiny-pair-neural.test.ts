@@ -7,10 +7,10 @@ import type { RouterStatus } from '../../src/api/router-status.ts';
 import { networkFingerprint } from '../../src/cli/network-fingerprint.ts';
 import { loadTokenizer } from '../../src/model/tokenizer-folder.ts';
 import type { LoadNetwork } from '../../src/router/live-routing.ts';
-import { samplerOf, type Sampling } from '../../src/router/sampler.ts';
+import type { Sampling } from '../../src/router/sampler.ts';
 import { openScoring, type Scoring } from '../../src/router/scoring/index.ts';
-import { SglangClient } from '../../src/sglang/index.ts';
-import { complete, type Piece } from './chat-client.ts';
+import { complete } from './chat-client.ts';
+import { RealReference } from './real-reference.ts';
 import { writeRandomBundle } from './scoring/random-bundle.ts';
 import { until } from './stage.ts';
 import { startTinyPair, tinyModels, type TinyPair } from './tiny-pair.ts';
@@ -38,6 +38,7 @@ describe('neural routing before two real models', function () {
   let folder: string;
   let pair: TinyPair;
   let scoring: Scoring;
+  let real: RealReference;
   let threshold: number;
 
   before(async () => {
@@ -53,11 +54,22 @@ describe('neural routing before two real models', function () {
       device: 'cpu',
       threads: 1,
     });
+    real = new RealReference({ slmUrl: pair.slm.url, llmUrl: pair.llm.url, scoring });
+    const tokenizer = await loadTokenizer(tinyModels.slm);
     // A random network says anything: a quarter of the SLM's tokens shall be divergent.
-    const probabilities = (await oneByOne(greedy, 2)).map(({ probability }) => probability).sort((a, b) => a - b);
+    const probabilities: number[] = [];
+    for (const { question } of problems.slice(0, 2)) {
+      const ids = tokenizer.encode(tokenizer.applyChatTemplate([{ role: 'user', content: question }]));
+      for (const { id } of await real.answer({ question, maxTokens, strategy: 'slm' })) {
+        probabilities.push((await real.signals(ids, id, ['probability'])).probability);
+        ids.push(id);
+      }
+    }
+    probabilities.sort((a, b) => a - b);
     threshold = probabilities[Math.floor(probabilities.length * 0.75)] ?? 0.5;
   });
   after(async () => {
+    await real.close();
     await pair.close();
     await scoring.close();
     await rm(folder, { recursive: true });
@@ -69,31 +81,13 @@ describe('neural routing before two real models', function () {
     await until(async () => (await status()).bundle?.state !== 'Loading', 'the bundle is loaded or refused');
   };
 
-  /** Token-level routing as one would write it on a napkin, on the real servers and the real network: every token a call of its own. */
-  async function oneByOne(sampling: Omit<Sampling, 'choice'>, limit: number): Promise<(Piece & { readonly probability: number })[]> {
-    const tokenizer = await loadTokenizer(tinyModels.slm);
-    const [small, large] = [pair.slm, pair.llm].map(({ url }) => new SglangClient({ url, vocabSize: 480 })) as [SglangClient, SglangClient];
-    const sampler = samplerOf({ ...sampling, choice: 0 });
-    const scorer = scoring.scorerFor(['probability']);
-    const signal = new AbortController().signal;
-    const pieces: (Piece & { readonly probability: number })[] = [];
-    for (const { question } of problems.slice(0, limit)) {
-      const ids = tokenizer.encode(tokenizer.applyChatTemplate([{ role: 'user', content: question }]));
-      for (let position = 0; position < maxTokens; position++) {
-        const call = { ids, maxNewTokens: 1, topLogprobs: 100, timeoutMs: 60_000 };
-        const drafted = (await small.generate({ ...call, hiddenStates: true })).tokens[0]!;
-        const own = sampler.choose(drafted, position);
-        const [signals] = await scorer.score([{ ...drafted, id: own }], signal);
-        const probability = signals!.probability;
-        const divergent = probability >= threshold;
-        const id = divergent ? sampler.choose((await large.generate(call)).tokens[0]!, position) : own;
-        pieces.push({ id, text: '', source: divergent ? 'llm' : 'slm', probability });
-        ids.push(id);
-        if (tokenizer.endIds.includes(id)) break;
-      }
+  async function oneByOne(sampling: Omit<Sampling, 'choice'>): Promise<readonly [number, string][]> {
+    const answers: [number, string][] = [];
+    for (const { question } of problems) {
+      const tokens = await real.answer({ question, maxTokens, strategy: 'neural', threshold, sampling });
+      answers.push(...tokens.map(({ id, source }): [number, string] => [id, source]));
     }
-    await Promise.all([small.destroy(), large.destroy()]);
-    return pieces;
+    return answers;
   }
 
   async function routed({ temperature, topP, topK, seed }: Omit<Sampling, 'choice'>): Promise<[number, string][]> {
@@ -119,7 +113,7 @@ describe('neural routing before two real models', function () {
     ['sampling', sampled],
   ] as const) {
     it(`answers as one token at a time would, ${name}, whatever the look-ahead and the block length, all conversations at once`, async () => {
-      const expected = (await oneByOne(sampling, problems.length)).map(({ id, source }) => [id, source]);
+      const expected = await oneByOne(sampling);
       const sources = new Set(expected.map(([, source]) => source));
       assert.equal(sources.size, 2, 'both models supply tokens');
       for (const lookahead of ['Off', 'Single', 'Nested'] as const) {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { loadTokenizer } from '../../src/model/tokenizer-folder.ts';
-import { entropy } from '../../src/router/entropy.ts';
+import type { EmittedToken } from '../../src/router/token.ts';
 import { SglangClient } from '../../src/sglang/index.ts';
 import { complete, streamed, type Piece } from './chat-client.ts';
+import { RealReference } from './real-reference.ts';
 import { startTinyPair, tinyModels, type TinyPair } from './tiny-pair.ts';
 
 interface Problem {
@@ -21,11 +22,13 @@ const threshold = 0.45;
 describe('the router before two real models', function () {
   this.timeout(180_000);
   let pair: TinyPair;
-  let references: (readonly Piece[])[];
+  let references: (readonly EmittedToken[])[];
   before(async () => {
     pair = await startTinyPair();
     references = [];
-    for (const { question } of problems) references.push(await oneByOne(pair, question));
+    const real = new RealReference({ slmUrl: pair.slm.url, llmUrl: pair.llm.url });
+    for (const { question } of problems) references.push(await real.answer({ question, maxTokens: 400, strategy: 'entropy', threshold }));
+    await real.close();
   });
   after(() => pair.close());
 
@@ -34,7 +37,7 @@ describe('the router before two real models', function () {
     const answer = await complete(pair.router.url, request);
     return answer.r2r?.tokens ?? [];
   };
-  const same = (given: readonly Piece[], expected: readonly Piece[]): void =>
+  const same = (given: readonly Piece[], expected: readonly EmittedToken[]): void =>
     assert.deepEqual(
       given.map(({ id, source }) => [id, source]),
       expected.map(({ id, source }) => [id, source]),
@@ -88,23 +91,3 @@ describe('the router before two real models', function () {
     }
   });
 });
-
-/** Token-level routing as one would write it on a napkin, on the real servers: every token a call of its own. */
-async function oneByOne({ slm, llm }: TinyPair, question: string): Promise<readonly Piece[]> {
-  const tokenizer = await loadTokenizer(tinyModels.slm);
-  const [small, large] = [slm, llm].map(({ url }) => new SglangClient({ url, vocabSize: 480 })) as [SglangClient, SglangClient];
-  const ids = tokenizer.encode(tokenizer.applyChatTemplate([{ role: 'user', content: question }]));
-  const pieces: Piece[] = [];
-  for (;;) {
-    const call = { ids, maxNewTokens: 1, timeoutMs: 60_000 };
-    const [drafted] = (await small.generate({ ...call, topLogprobs: 100 })).tokens;
-    assert.ok(drafted?.top);
-    const divergent = entropy(drafted.top) >= threshold;
-    const id = divergent ? (await large.generate(call)).tokens[0]!.id : drafted.id;
-    pieces.push({ id, text: '', source: divergent ? 'llm' : 'slm' });
-    ids.push(id);
-    if (tokenizer.endIds.includes(id)) break;
-  }
-  await Promise.all([small.destroy(), large.destroy()]);
-  return pieces;
-}

@@ -86,10 +86,11 @@ describe('the token loop', () => {
             signal: AbortSignal.timeout(10_000),
           });
           for await (const step of loop) tokens.push(...step);
-          const expected = reference({
+          const expected = await reference({
             ...common,
             slm,
             llm,
+            validIds: vocabSize,
             signals: (prefix, id) => signalsOf(seed, slm.next(prefix).top, id),
             outage: new Set(),
           });
