@@ -5,7 +5,7 @@ import { Informer, KubeClient, configMaps, endpointSlices } from '../kube/index.
 import type { Live, Logger } from '../kube/index.ts';
 import type { ConfigMap, EndpointSlice } from '../kube/resources.ts';
 import type { ConfigSource, EndpointSource } from '../router/index.ts';
-import type { LlmEndpoint } from '../router/llm-pool.ts';
+import type { LlmEndpoint } from '../router/llm-replica.ts';
 import { packageVersion } from './version.ts';
 
 export interface ClusterSourcesOptions {

@@ -1,5 +1,5 @@
 /** The router sidecar: OpenAI's API in front, token-level routing between an SLM and LLM replicas behind. */
-export type { LlmEndpoint } from './llm-pool.ts';
+export type { LlmEndpoint } from './llm-replica.ts';
 export type { Log } from './log.ts';
 export type { LoadNetwork } from './live-routing.ts';
 export { startRouter, type RouterOptions, type RunningRouter } from './router.ts';

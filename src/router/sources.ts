@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { LlmEndpoint } from './llm-pool.ts';
+import type { LlmEndpoint } from './llm-replica.ts';
 
 /** Ends a subscription. */
 export type Unsubscribe = () => void;

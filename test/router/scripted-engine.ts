@@ -1,5 +1,5 @@
 import { EngineError, type EngineLoad, type GenerateAnswer, type GenerateCall, type ServerInfo } from '../../src/sglang/index.ts';
-import type { LlmEngine } from '../../src/router/llm-pool.ts';
+import type { LlmEngine } from '../../src/router/llm-replica.ts';
 import { continuation, mix, type ScriptedModel } from './scripted-models.ts';
 
 export interface ScriptedEngineOptions {
