@@ -20,7 +20,7 @@ import { floorPrefix, measureFloor, type Floor } from './operator/floor.ts';
 import { measureIdle, measureRestart } from './operator/idle.ts';
 import { allKinds, clear, countObjects, directKinds, sum } from './operator/objects.ts';
 import { measureOurs, ourPrefix } from './operator/ours.ts';
-import { enterOwnNetwork } from './operator/own-network.ts';
+import { enterOwnNamespaces } from './operator/own-namespaces.ts';
 import { measurePeer } from './operator/peer.ts';
 import { memoryMb, round } from './operator/processes.ts';
 import { aims, type OperatorResults } from './operator/results.ts';
@@ -37,12 +37,12 @@ const { values } = parseArgs({
     'no-build': { type: 'boolean', default: false },
     'no-peer': { type: 'boolean', default: false },
     'no-floor': { type: 'boolean', default: false },
-    'idle-seconds': { type: 'string', default: '60' },
+    'idle-seconds': { type: 'string', default: '180' },
   },
 });
 const count = Number(values.deployments);
 
-enterOwnNetwork();
+enterOwnNamespaces();
 // so that what cleans up at the process's end does
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(1));
 const progress = stderrProgress();

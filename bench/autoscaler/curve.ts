@@ -10,6 +10,34 @@ export interface Row extends Outcome {
   readonly standard: boolean | null;
 }
 
+/** One of the draws that a line of the results is the mean of. */
+export interface Run extends Row {
+  readonly seed: number;
+}
+
+/** The lines of the results: each policy with each setting over all seeds. A static pool is sized anew for each. */
+export function meanOverSeeds(runs: readonly Run[]): readonly Row[] {
+  const groups = Map.groupBy(runs, ({ workload, policy, setting }) =>
+    policy.startsWith('static') ? `${workload} ${policy}` : `${workload} ${policy} ${setting}`,
+  );
+  return [...groups.values()].flatMap((group) => {
+    const [first] = group;
+    if (!first) return [];
+    const mean = (key: 'setting' | keyof Outcome): number => group.reduce((sum, run) => sum + run[key], 0) / group.length;
+    const { workload, policy, standard } = first;
+    return {
+      workload,
+      policy,
+      setting: mean('setting'),
+      standard,
+      lateShare: mean('lateShare'),
+      slowShare: mean('slowShare'),
+      gpuHours: mean('gpuHours'),
+      changes: mean('changes'),
+    };
+  });
+}
+
 type Point = Pick<Row, 'lateShare' | 'gpuHours'>;
 
 /** Those of a policy's points that no other point of it beats, cheapest first. */

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { percent, type Verdict } from './aims.ts';
-import { frontier, type Row } from './curve.ts';
+import { frontier, meanOverSeeds, type Row, type Run } from './curve.ts';
 import { timelineSvg, tradeOffSvg } from './plots.ts';
 import type { Moment } from './simulation.ts';
 
@@ -11,9 +11,11 @@ const root = join(import.meta.dirname, '..', '..');
 /** bench/results/autoscaler.json */
 export interface AutoscalerResults {
   readonly commit: string;
-  readonly seed: number;
-  readonly rows: readonly Row[];
+  readonly seeds: readonly number[];
   readonly verdicts: readonly Verdict[];
+  /** Means over the seeds. */
+  readonly rows: readonly Row[];
+  readonly runs: readonly Run[];
 }
 
 /** Of each policy the standard setting, or all that no other of its own beats. */
@@ -26,11 +28,11 @@ export function table(rows: readonly Row[]): string {
   const lines = shown.map(({ policy, setting, lateShare, slowShare, gpuHours, changes }) =>
     [
       policy.padEnd(13),
-      String(setting).padStart(7),
+      String(Math.round(setting * 10) / 10).padStart(7),
       percent(lateShare).padStart(10),
       percent(slowShare).padStart(10),
       gpuHours.toFixed(1).padStart(10),
-      String(changes).padStart(8),
+      changes.toFixed(0).padStart(8),
     ].join(' '),
   );
   const header = ['policy'.padEnd(13), 'setting', '      late', '      slow', ' GPU-hours', ' changes'].join(' ');
@@ -43,10 +45,20 @@ function thinned<T>(points: readonly T[]): readonly T[] {
   return points.filter((_, index) => Math.round(Math.round(index / step) * step) === index);
 }
 
-export function writeResults(results: AutoscalerResults): void {
+export function writeResults(seeds: readonly number[], runs: readonly Run[], verdicts: readonly Verdict[]): void {
   const folder = join(root, 'bench', 'results');
   mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, 'autoscaler.json'), `${JSON.stringify(results, null, 2)}\n`);
+  const results: AutoscalerResults = { commit: commit(), seeds, verdicts, rows: meanOverSeeds(runs), runs };
+  writeFileSync(join(folder, 'autoscaler.json'), lineByLine(results));
+}
+
+/** JSON with one line for each member of a list. */
+function lineByLine(results: AutoscalerResults): string {
+  const fields = Object.entries(results).map(([name, value]: [string, unknown]) => {
+    const nested = Array.isArray(value) && typeof value[0] === 'object';
+    return `  ${JSON.stringify(name)}: ${nested ? `[\n${value.map((each) => `    ${JSON.stringify(each)}`).join(',\n')}\n  ]` : JSON.stringify(value)}`;
+  });
+  return `{\n${fields.join(',\n')}\n}\n`;
 }
 
 /** docs/autoscaling-*.svg, two for a workload. */
@@ -57,7 +69,7 @@ export function writePlots(workload: string, rows: readonly Row[], moments: read
 }
 
 /** What the figures were made from; `+` when files have been changed since. */
-export function commit(): string {
+function commit(): string {
   const git = (...args: readonly string[]): string => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
   return `${git('rev-parse', '--short=12', 'HEAD')}${git('status', '--porcelain', '--', 'src/autoscaler', 'bench') === '' ? '' : '+'}`;
 }

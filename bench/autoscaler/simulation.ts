@@ -1,6 +1,5 @@
 import type { Autoscaler } from './policy.ts';
 import { Pool } from './pool.ts';
-import { random } from './random.ts';
 import type { Workload } from './workloads.ts';
 
 /** How a policy did. */
@@ -23,8 +22,11 @@ export interface Moment {
   readonly lateShare: number;
 }
 
-/** For so long nothing is counted: conversations have to come first, and a policy that starts with more than enough has to let go of it. */
-const warmUpSeconds = 1800;
+/**
+ * For so long nothing is counted, or for a third of a short trace: conversations have to come first, and a policy that starts with more than enough has to
+ * let go of it.
+ */
+const longestWarmUpSeconds = 1800;
 
 /** Lets a workload go by. Every run draws the same starts and choices: `seed`. */
 export function simulate(
@@ -35,6 +37,7 @@ export function simulate(
   watch?: { readonly everySeconds: number; readonly see: (moment: Moment) => void },
 ): Outcome {
   const pool = new Pool(workload, seed, replicas);
+  const warmUpSeconds = Math.min(longestWarmUpSeconds, Math.floor(workload.seconds / 3));
   let [wanted, changes] = [scaler.wanted, 0];
   let [calls, tokens, late] = [0, 0, 0];
   for (let second = 0; second < workload.seconds; second++) {
@@ -61,9 +64,4 @@ export function simulate(
   }
   const { tokens: all, lateTokens, slowTokens, gpuSeconds } = pool.totals;
   return { lateShare: lateTokens / Math.max(1, all), slowShare: slowTokens / Math.max(1, all), gpuHours: gpuSeconds / 3600, changes };
-}
-
-/** A seed for the n-th of several runs. */
-export function seedOfRun(seed: number, run: number): number {
-  return Math.floor(random(seed + run * 7919).next() * 2 ** 31);
 }

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { basename, extname } from 'node:path';
-import { parse } from 'csv-parse/sync';
+import { CsvError, parse } from 'csv-parse/sync';
 import { random, seedOf } from './random.ts';
 import { steadyCluster, type Workload } from './workloads.ts';
 
-/** A trace that cannot be replayed; the message names file, line and field. */
+/** A trace that cannot be replayed; the message names file, line and field, and what to do. */
 export class TraceError extends Error {
   override name = 'TraceError';
 }
@@ -24,16 +24,19 @@ const longestSeconds = 14 * 24 * 3600;
  * `input_length`, `output_length`) or ServeGen's (`timestamp` in s, `input_tokens`, `output_tokens`). Each request comes `copies` times, within a second.
  */
 export function traceWorkload(file: string, copies: number, seed: number): Workload {
-  const requests = parseTrace(readFileSync(file, 'utf8'), file);
+  const requests = parseTrace(read(file), file);
   const draw = random(seedOf(seed, 'trace'));
-  const first = Math.min(...requests.map(({ seconds }) => seconds));
+  const first = requests.reduce((least, { seconds }) => Math.min(least, seconds), Infinity);
   const all = requests
     .flatMap((request) =>
       Array.from({ length: copies }, () => ({ ...request, seconds: request.seconds - first + (copies > 1 ? draw.next() : 0) })),
     )
     .sort((a, b) => a.seconds - b.seconds);
   const seconds = Math.ceil((all.at(-1)?.seconds ?? 0) + tailSeconds);
-  if (seconds > longestSeconds) throw new TraceError(`${file}: it spans ${Math.round(seconds / 86_400)} days; at most 14 are replayed`);
+  if (seconds > longestSeconds)
+    throw new TraceError(
+      `${file}: it spans ${Math.round(seconds / 86_400)} days; at most 14 are replayed: cut it, or correct the unit of its times`,
+    );
   return {
     ...steadyCluster,
     name: basename(file),
@@ -44,31 +47,62 @@ export function traceWorkload(file: string, copies: number, seed: number): Workl
   };
 }
 
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new TraceError(`${file}: it cannot be read (${(cause as Error).message}); --trace takes the path of a file`, { cause });
+  }
+}
+
 /** `file` names the format by its ending, and appears in messages. */
 export function parseTrace(text: string, file: string): readonly Request[] {
-  const requests = extname(file).toLowerCase() === '.csv' ? parseCsv(text, file) : parseJsonLines(text, file);
-  if (requests.length === 0) throw new TraceError(`${file}: there is no request in it`);
+  const requests = extname(file).toLowerCase() === '.csv' ? parseCsv(text, file) : parseJsonLines(text.replace(/^\uFEFF/, ''), file);
+  if (requests.length === 0) throw new TraceError(`${file}: there is no request in it; each is a line of its own`);
   return requests;
 }
 
 function parseCsv(text: string, file: string): readonly Request[] {
-  const rows = parse(text, { skip_empty_lines: true, trim: true, relax_column_count: true, bom: true });
-  const [header = [], ...lines] = rows;
+  const [header = { cells: [], line: 1 }, ...rows] = csvRows(text, file);
   const column = (name: string): number => {
-    const index = header.findIndex((each) => each.toLowerCase().replaceAll(/[^a-z]/g, '') === name.toLowerCase());
-    if (index < 0) throw new TraceError(`${file}: column ${name} is missing; its columns are ${header.join(', ')}`);
+    const index = header.cells.findIndex((each) => each.toLowerCase().replaceAll(/[^a-z]/g, '') === name.toLowerCase());
+    if (index < 0)
+      throw new TraceError(
+        `${file}:${header.line}: column ${name} is missing; the first line has to name TIMESTAMP, ContextTokens and GeneratedTokens, and names ${header.cells.join(', ') || 'nothing'}`,
+      );
     return index;
   };
   const [at, context, generated] = [column('TIMESTAMP'), column('ContextTokens'), column('GeneratedTokens')];
-  return lines.map((cells, index) => {
-    const line = index + 2;
-    return {
-      seconds: timestamp(cells[at] ?? '', `${file}:${line}: TIMESTAMP`),
-      promptTokens: count(cells[context] || undefined, `${file}:${line}: ContextTokens`),
-      tokens: count(cells[generated] || undefined, `${file}:${line}: GeneratedTokens`),
-    };
-  });
+  return rows.map(({ cells, line }) => ({
+    seconds: timestamp(cells[at] ?? '', `${file}:${line}: TIMESTAMP`),
+    promptTokens: count(cells[context] || undefined, `${file}:${line}: ContextTokens`),
+    tokens: count(cells[generated] || undefined, `${file}:${line}: GeneratedTokens`),
+  }));
 }
+
+interface CsvRow {
+  readonly cells: readonly string[];
+  readonly line: number;
+}
+
+function csvRows(text: string, file: string): readonly CsvRow[] {
+  const rows: CsvRow[] = [];
+  // with a line for each row: empty ones are skipped, and still count
+  const on_record = (cells: string[], { lines }: { readonly lines: number }): null => {
+    rows.push({ cells, line: lines });
+    return null;
+  };
+  try {
+    parse(text, { skip_empty_lines: true, trim: true, relax_column_count: true, bom: true, on_record });
+  } catch (cause) {
+    if (!(cause instanceof CsvError)) throw cause;
+    const line: unknown = cause['lines'];
+    throw new TraceError(`${file}:${String(line)}: not CSV: ${cause.message}; write the numbers without quotes`, { cause });
+  }
+  return rows;
+}
+
+const oneObject = 'a trace is one object a line, or a file that ends in .csv';
 
 function parseJsonLines(text: string, file: string): readonly Request[] {
   return text.split('\n').flatMap((source, index) => {
@@ -78,15 +112,18 @@ function parseJsonLines(text: string, file: string): readonly Request[] {
     try {
       parsed = JSON.parse(source);
     } catch (cause) {
-      throw new TraceError(`${where}: not a JSON object; a trace is one a line, or a .csv file`, { cause });
+      throw new TraceError(`${where}: not JSON; ${oneObject}`, { cause });
     }
-    if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw new TraceError(`${where}: not a JSON object`);
+    if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
+      throw new TraceError(`${where}: not a JSON object; ${oneObject}`);
     const fields = parsed as Readonly<Record<string, unknown>>;
     const mooncake = 'input_length' in fields;
     const [prompt, output] = mooncake ? (['input_length', 'output_length'] as const) : (['input_tokens', 'output_tokens'] as const);
     const at = fields['timestamp'];
     if (typeof at !== 'number' || !Number.isFinite(at))
-      throw new TraceError(`${where}: timestamp: a number is needed, ${mooncake ? 'in ms' : 'in s'}`);
+      throw new TraceError(
+        `${where}: timestamp: ${JSON.stringify(at ?? null)} is not a number; write ${mooncake ? 'milliseconds' : 'seconds'}`,
+      );
     return [
       {
         seconds: mooncake ? at / 1000 : at,
@@ -102,13 +139,16 @@ function timestamp(text: string, where: string): number {
   if (/^\d+(\.\d+)?$/.test(text)) return Number(text);
   const [, date, time, fraction = ''] = /^(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(\.\d+)?(?:Z|\+00:00)?$/.exec(text) ?? [];
   const ms = Date.parse(`${date}T${time}Z`);
-  if (Number.isNaN(ms)) throw new TraceError(`${where}: ${JSON.stringify(text)} is neither seconds nor a date and time in UTC`);
+  if (Number.isNaN(ms))
+    throw new TraceError(
+      `${where}: ${JSON.stringify(text)} is neither seconds nor a date and time in UTC; write 12.5 or 2023-11-16 18:17:03.98`,
+    );
   return ms / 1000 + Number(`0${fraction}`);
 }
 
 function count(value: unknown, where: string): number {
   const number = typeof value === 'string' ? Number(value) : value;
   if (typeof number !== 'number' || !Number.isInteger(number) || number < 0)
-    throw new TraceError(`${where}: ${JSON.stringify(value ?? null)} is not a number of tokens`);
+    throw new TraceError(`${where}: ${JSON.stringify(value ?? null)} is not a number of tokens; write a whole number, 0 or more`);
   return number;
 }

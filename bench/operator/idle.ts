@@ -22,8 +22,8 @@ export async function measureIdle(stage: Stage, operator: Operator, windowSecond
     await pause(settleMs);
     [before, now] = [now, writes()];
   }
-  // looks become rarer a minute after the last change
-  await pause(windowSeconds >= 60 ? 75_000 : 0);
+  // looks become rarer a minute after the last change, and the first of the rarer ones are 90 to 270 s later
+  await pause(windowSeconds >= 60 ? 150_000 : 0);
   progress(`idle: counting for ${windowSeconds} s`);
   const reconciled = (): Promise<number> => operator.metric('controller_runtime_reconcile_total');
   const [linesBefore, reconcilesBefore] = [stage.cluster.auditLog().length, await reconciled()];

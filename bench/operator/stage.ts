@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { App } from 'cdk8s';
 import { request } from 'undici';
 import { Installation } from '../../install/installation.ts';
-import { KubeClient, namespaces, nodes, resourcePath, resourceType } from '../../src/kube/index.ts';
+import { KubeClient, namespaces, nodes, resourcePath, resourceType, serviceAccountFolder } from '../../src/kube/index.ts';
 import type { Manifest } from '../../src/kube/index.ts';
 import { until, type Progress } from '../../test/cluster/progress.ts';
 import { SimulatedCluster } from '../../test/simulated/cluster.ts';
@@ -53,14 +53,15 @@ export class Stage {
 
   /** The operator as its image runs it, with the rights that its installation gives it. @param compiled - dist/ instead of src/ */
   async startOperator(compiled: boolean): Promise<Operator> {
-    const kubeconfig = this.cluster.kubeconfigFile('operator.kubeconfig', this.operatorToken);
+    this.cluster.mountServiceAccount(serviceAccountFolder, this.operatorToken);
     const program = compiled ? join(root, 'dist/cli/main.js') : join(root, 'src/cli/main.ts');
     const log = openSync(join(this.cluster.folder, 'operator.log'), 'a');
     const flags = ['--namespace', 'r2r-system', '--router-image', render.routerImage, '--metrics-port', String(metricsPort)];
-    const command = [process.execPath, ...imageNodeFlags(), program, 'operator', ...flags, '--health-port', '0'];
+    const image = imageSettings();
+    const command = [process.execPath, ...image.nodeFlags, program, 'operator', ...flags, '--health-port', '0'];
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], {
       stdio: ['ignore', log, log],
-      env: { ...process.env, KUBECONFIG: kubeconfig, NODE_ENV: 'production', POD_NAME: 'bench' },
+      env: { ...process.env, ...this.cluster.podEnvironment, ...image.env, POD_NAME: 'bench' },
     });
     closeSync(log);
     this.#children.push(child);
@@ -156,10 +157,16 @@ async function startDataPlane(): Promise<ChildProcess> {
   return child;
 }
 
-/** What the image's entry point gives to Node before the program. */
-function imageNodeFlags(): readonly string[] {
+/** What the image gives to Node: its environment, and flags before the program. */
+function imageSettings(): { readonly nodeFlags: readonly string[]; readonly env: NodeJS.ProcessEnv } {
   const dockerfile = readFileSync(join(root, 'images/operator/Dockerfile'), 'utf8');
   const entry = /^ENTRYPOINT (\[.*\])$/m.exec(dockerfile)?.[1];
   if (entry === undefined) throw new Error('images/operator/Dockerfile has no ENTRYPOINT in JSON');
-  return (JSON.parse(entry) as string[]).filter((word) => word.startsWith('--'));
+  const nodeFlags = (JSON.parse(entry) as string[]).filter((word) => word.startsWith('--'));
+  const variables = (/^ENV (.*)$/m.exec(dockerfile)?.[1] ?? '').split(' ').filter((word) => word.includes('='));
+  // the first = only: GLIBC_TUNABLES has more of them
+  return {
+    nodeFlags,
+    env: Object.fromEntries(variables.map((word) => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)])),
+  };
 }

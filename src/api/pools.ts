@@ -8,8 +8,8 @@ export interface PoolsInForce {
   readonly llmScaledToZero: boolean;
   /** Children differ from this because the operator itself has just changed its mind. */
   readonly changing: boolean;
-  /** The revision that answers during a roll-out has no LLM replica, and requests wait for one. */
-  readonly wakeServing: boolean;
+  /** LLM replicas of the revision that answers during a roll-out, where it is to have more than it has. */
+  readonly servingLlmReplicas?: number;
   /** Why the LLM child has fewer replicas than are wanted. */
   readonly llmProblem?: { readonly reason: string; readonly message: string };
 }

@@ -9,18 +9,26 @@ export interface Choice {
   readonly to: number;
   readonly reason: ScalingReason;
   readonly message: string;
+  /** Replicas that are broken go, so that others can be made in their place. */
+  readonly givesUp?: true;
 }
 
 /** After a replica was taken away, the next one stays at least so long: the load of the one that went has to show first. */
 const settleMs = 60_000;
 /** Attempts in place of replicas that do not come are made at the deadline, then after twice that time and so on, up to this factor. */
 const longestBackoff = 8;
+/** A replica goes while the p95 leaves room to read the contexts of its conversations elsewhere: below this share of the target, the load of all on those that stay. */
+const calmShare = 0.75;
+/** A calm moment is waited for so long. */
+export const calmWaitMs = 300_000;
+/** Those that were given up are waited for so long to be gone before others are asked for: asked for sooner, they would just stay. */
+const giveUpMs = 60_000;
 /** Below this share of the capacity it is not the load that makes calls slow. */
 const busyShare = 0.5;
 
 /** The first check that has something to say decides. */
 export function choose(policy: ScalingPolicy, seen: Observation, from: number, nowMs: number): Choice {
-  for (const check of [outOfBounds, atZero, idle, notComing, unknownDemand, rise, fall]) {
+  for (const check of [outOfBounds, atZero, idle, givenUp, notComing, unknownDemand, rise, fall]) {
     const choice = check(policy, seen, from, nowMs);
     if (choice) return choice;
   }
@@ -65,17 +73,37 @@ const unknownDemand: Check = (policy, { state, reactive }, from, nowMs) =>
     ? { to: from, reason: 'StaleMetrics', message: 'the demand is not known yet, or no more' }
     : undefined;
 
+/** Replicas that were given up are on their way out: as long as they stand, more would be they. */
+const givenUp: Check = (_, { sample, state }, from, nowMs) => {
+  const leaving = sample.replicas.filter(({ ready, draining, terminating }) => !ready && draining && terminating !== true).length;
+  return leaving > 0 && nowMs - (state.gaveUpAtMs ?? -Infinity) < giveUpMs
+    ? { to: from, reason: 'InsufficientCapacity', message: `${leaving} that did not become ready in time have to be gone first` }
+    : undefined;
+};
+
 /** Some replicas do not come: more are asked for only with a reason to believe that these will, or now and then. */
 const notComing: Check = (policy, seen, from, nowMs) => {
   const { presence, wish, bounds, state } = seen;
   const serving = from - presence.stuck;
-  if (presence.stuck === 0 || Math.min(wish, bounds.highest) <= serving) return undefined;
+  if (presence.stuck === 0) return undefined;
+  const stuck = `${presence.stuck} of ${from} replicas did not become ready in time; ${wish} are wanted`;
+  // while others have yet to come, the wrong ones would go
+  const fewer = presence.pending > 0 ? 0 : Math.min(presence.stuck, policy.scaleDown.maxStep, from - bounds.lowest);
+  const givenUpNow = (count: number): Choice => ({
+    to: from - count,
+    reason: 'InsufficientCapacity',
+    message: `${stuck}; ${count} are given up`,
+    givesUp: true,
+  });
+  if (Math.min(wish, bounds.highest) <= serving) return presence.othersCame && fewer > 0 ? givenUpNow(fewer) : undefined;
   const due = presence.othersCame || (state.attempts !== null && nowMs >= state.attempts.nextAtMs);
   const more = presence.othersCame ? policy.scaleUp.maxStep : 1;
   const { highest } = growthLimit(policy, bounds, from, presence.terminating);
   const to = due ? Math.max(from, Math.min(from + more, wish + presence.stuck, highest)) : from;
-  const stuck = `${presence.stuck} of ${from} replicas did not become ready in time; ${wish} are wanted`;
-  return { to, reason: 'InsufficientCapacity', message: to > from ? `${stuck}; ${to - from} more are tried` : stuck };
+  if (to > from) return { to, reason: 'InsufficientCapacity', message: `${stuck}; ${to - from} more are tried` };
+  return due && highest <= from && fewer > 0
+    ? givenUpNow(presence.othersCame ? fewer : 1)
+    : { to: from, reason: 'InsufficientCapacity', message: stuck };
 };
 
 const rise: Check = (policy, seen, from, nowMs) => {
@@ -113,11 +141,19 @@ const fall: Check = (policy, seen, from, nowMs) => {
     return { to: from - Math.min(step, absent), reason: 'DemandFell', message: `${lasting} are enough, and ${absent} do not serve yet` };
   if (nowMs - (state.loweredAtMs ?? -Infinity) < settleMs || seen.sample.replicas.some(({ draining }) => draining))
     return { to: from, reason: 'Stabilizing', message: `${wanted} are wanted; the last one that went has to be gone first` };
+  const overdue = (extremes(state.wishes, policy.scaleDown.windowMs + calmWaitMs, nowMs)?.highest ?? from) <= lasting;
+  if (!overdue && !isCalm(policy, seen, from, from - step))
+    return { to: from, reason: 'Stabilizing', message: `${lasting} are wanted, at a calmer moment` };
   const safe = Array.from({ length: step }, (_, less) => step - less).find((count) => redistributes(policy, seen, from - count));
   return safe === undefined
     ? { to: from, reason: 'RedistributionUnsafe', message: `${wanted} are wanted, but the others could not carry what one of ${from} does` }
     : { to: from - safe, reason: 'DemandFell', message: `the demand needs ${seen.floor ?? lasting}` };
 };
+
+/** Whether the p95 leaves room for the others to read the contexts of the conversations of those that go. */
+function isCalm({ latencyTargetMs = Infinity }: ScalingPolicy, { sample }: Observation, from: number, count: number): boolean {
+  return ((sample.latencyP95Ms ?? 0) * from) / Math.max(1, count) <= calmShare * latencyTargetMs;
+}
 
 /** Whether `count` replicas could do what all do now: by queue and KV use, and by latency unless they would be far from busy. */
 function redistributes({ latencyTargetMs }: ScalingPolicy, { sample, presence, capacity }: Observation, count: number): boolean {

@@ -1,6 +1,7 @@
 import { boundsOf } from './bounds.ts';
-import { attemptsAfter, choose } from './choice.ts';
+import { attemptsAfter, calmWaitMs, choose } from './choice.ts';
 import { observe } from './observation.ts';
+import { morePatient } from './presence.ts';
 import type { CurrentPool, ScalingState } from './state.ts';
 import type { PoolSample, ScalingDecision, ScalingPolicy } from './types.ts';
 import { addWish } from './wishes.ts';
@@ -24,7 +25,7 @@ export function decide(
 ): Decided {
   if (sample === undefined || nowMs - sample.atMs > policy.staleAfterMs) return hold(policy, state, sample, current, nowMs);
   const seen = observe(policy, state, sample, current);
-  const wishes = addWish(seen.state.wishes, seen.wish, nowMs, Math.max(policy.scaleUp.windowMs, policy.scaleDown.windowMs));
+  const wishes = addWish(seen.state.wishes, seen.wish, nowMs, Math.max(policy.scaleUp.windowMs, policy.scaleDown.windowMs + calmWaitMs));
   const wishing = { ...seen, state: { ...seen.state, wishes } };
   const from = current.replicas;
   const choice = choose(policy, wishing, from, nowMs);
@@ -32,8 +33,11 @@ export function decide(
   return {
     state: {
       ...wishing.state,
+      presence:
+        choice.givesUp === true ? morePatient(wishing.state.presence, nowMs - (state.gaveUpAtMs ?? -Infinity)) : wishing.state.presence,
       attempts: attemptsAfter(policy, wishing, choice, from, nowMs),
       loweredAtMs: to < from ? nowMs : wishing.state.loweredAtMs,
+      gaveUpAtMs: choice.givesUp === true ? nowMs : wishing.state.gaveUpAtMs,
     },
     decision: { atMs: nowMs, from, to, reason, message, inputs: seen.inputs },
   };

@@ -14,6 +14,11 @@ export interface DemandState {
   /** Of the bucket under way. */
   readonly sum: number;
   readonly ms: number;
+  /** Demand of each `momentMs` of the last two minutes that is over, oldest first. */
+  readonly moments: readonly number[];
+  /** Of the moment under way. */
+  readonly momentSum: number;
+  readonly momentPassedMs: number;
 }
 
 interface Bucket {
@@ -36,10 +41,23 @@ const growthBeyondPeak = 1.1;
 /** The slope is that of the last seven minutes, as far as it is steeper than its standard error by this factor. */
 const slopeBuckets = 14;
 const significant = 2;
+const momentMs = 10_000;
+/** While calls are late, a rise is taken to go on for as long as it has lasted: so many moments, those that say most, and to the double at most. */
+const riseMoments = [5, 12] as const;
 /** A slope is known late, and a replica has to be of use for some time: so much is added to the time that it takes to start. */
 const slopeLagMs = 120_000;
 
-export const noDemand: DemandState = { level: null, urgent: null, sinceMs: null, buckets: [], sum: 0, ms: 0 };
+export const noDemand: DemandState = {
+  level: null,
+  urgent: null,
+  sinceMs: null,
+  buckets: [],
+  sum: 0,
+  ms: 0,
+  moments: [],
+  momentSum: 0,
+  momentPassedMs: 0,
+};
 
 /** What is left of it after a restart: its average. */
 export function seededDemand(level: number, atMs: number): DemandState {
@@ -53,10 +71,19 @@ export function observeDemand(state: DemandState, atMs: number, ms: number, perS
   const weight = state.level === null ? 1 : Math.max(1 - Math.exp(-ms / averageMs), Math.min(1, ms / Math.max(ms, atMs - sinceMs)));
   const level = state.level === null ? perSecond : state.level + weight * (perSecond - state.level);
   const urgent = perSecond + Math.exp(-ms / urgentMs) * ((state.urgent ?? perSecond) - perSecond);
+  const next = { ...state, level, urgent, sinceMs, ...momentAfter(state, ms, perSecond) };
   const [sum, passed] = [state.sum + perSecond * ms, state.ms + ms];
-  if (passed < bucketMs) return { level, urgent, sinceMs, buckets: state.buckets, sum, ms: passed };
+  if (passed < bucketMs) return { ...next, sum, ms: passed };
   const buckets = [...state.buckets, { mean: sum / passed, level }].slice(-memoryMs / bucketMs);
-  return { level, urgent, sinceMs, buckets, sum: 0, ms: 0 };
+  return { ...next, buckets, sum: 0, ms: 0 };
+}
+
+function momentAfter({ moments, momentSum, momentPassedMs }: DemandState, ms: number, perSecond: number) {
+  const [sum, passed] = [momentSum + perSecond * ms, momentPassedMs + ms];
+  // across a gap there is no slope
+  if (ms > 2 * momentMs) return { moments: [], momentSum: 0, momentPassedMs: 0 };
+  if (passed < momentMs) return { momentSum: sum, momentPassedMs: passed };
+  return { moments: [...moments, sum / passed].slice(-Math.max(...riseMoments)), momentSum: 0, momentPassedMs: 0 };
 }
 
 /** Units of work a second. */
@@ -68,11 +95,13 @@ export interface Need {
 }
 
 /** What to be ready for, when a replica takes `startMs` to come, and calls are late or not; undefined: there is no demand yet. */
-export function neededFor({ level: average, urgent, buckets }: DemandState, startMs: number, late: boolean): Need | undefined {
+export function neededFor({ level: average, urgent, buckets, moments }: DemandState, startMs: number, late: boolean): Need | undefined {
   if (average === null) return undefined;
   const level = late ? Math.max(average, urgent ?? 0) : average;
   const rise = slope(buckets.slice(-slopeBuckets).map(({ mean }) => mean));
-  const expected = level + (Math.max(0, rise) * (startMs + slopeLagMs)) / bucketMs;
+  const lasting = (Math.max(0, rise) * (startMs + slopeLagMs)) / bucketMs;
+  const sudden = late ? Math.min(level, Math.max(...riseMoments.map((count) => count * slope(moments.slice(-count))))) : 0;
+  const expected = level + Math.max(lasting, sudden);
   const ahead = Math.max(1, Math.ceil(startMs / bucketMs));
   if (buckets.length < 2 * ahead) return { expected, possible: expected };
   const peak = Math.max(...buckets.map(({ mean }) => mean));

@@ -8,6 +8,8 @@ export interface PresenceState {
   readonly missingSinceMs: number | null;
   /** Average time from a replica's creation until it was ready; null: none was seen to become ready. */
   readonly startMs: number | null;
+  /** A replica that takes so many times as long, while others that were made no earlier serve, does not come. */
+  readonly patience: number;
 }
 
 export interface Presence {
@@ -25,12 +27,14 @@ export interface Presence {
   readonly othersCame: boolean;
 }
 
-export const nobodyPresent: PresenceState = { notReadySinceMs: {}, missingSinceMs: null, startMs: null };
+/** A replica that takes twice as long as others is taken for broken. */
+const leastPatience = 2;
+const mostPatience = 64;
+
+export const nobodyPresent: PresenceState = { notReadySinceMs: {}, missingSinceMs: null, startMs: null, patience: leastPatience };
 
 /** Replicas made within this time were made together. */
 const sameTimeMs = 30_000;
-/** A replica that takes so many times as long as others does not come. */
-const slowStart = 2;
 
 /** Looks at the pool's replicas, of which `asked` were asked for. */
 export function observePresence(
@@ -58,17 +62,18 @@ export function observePresence(
   const missing = Math.max(0, asked - staying.length);
   const missingSinceMs = missing > 0 ? (state.missingSinceMs ?? atMs) : null;
   const serving = staying.filter(({ ready }) => ready);
+  const patience = Math.max(leastPatience, state.patience / 2 ** newcomers.length);
   const overdue = (since: number, afterMs: number): boolean => since > 0 && atMs - since > afterMs;
   const madeLaterServes = ({ createdAtMs }: ReplicaSample): boolean =>
     serving.some((other) => other.createdAtMs >= createdAtMs - sameTimeMs);
   // where others came that were made no earlier, there is no need to wait for the whole deadline
   const patienceMs = (replica: ReplicaSample): number =>
-    startMs !== null && madeLaterServes(replica) ? Math.min(deadlineMs, slowStart * startMs) : deadlineMs;
+    startMs !== null && madeLaterServes(replica) ? Math.min(deadlineMs, patience * startMs) : deadlineMs;
   const overdueReplicas = staying.filter((replica) => overdue(notReadySinceMs[replica.id] ?? 0, patienceMs(replica)));
   const late = overdueReplicas.length + (overdue(missingSinceMs ?? 0, deadlineMs) ? missing : 0);
   const stuck = Math.min(late, Math.max(0, asked - serving.length));
   return {
-    state: { notReadySinceMs, missingSinceMs, startMs },
+    state: { notReadySinceMs, missingSinceMs, startMs, patience },
     presence: {
       serving,
       stuck,
@@ -78,4 +83,10 @@ export function observePresence(
       othersCame: overdueReplicas.length > 0 && overdueReplicas.every(madeLaterServes),
     },
   };
+}
+
+/** After replicas were given up: those made in their place get twice the time, for they may just be slow. Those given up soon after others count with them. */
+export function morePatient(state: PresenceState, sinceOthersMs: number): PresenceState {
+  if (sinceOthersMs < (state.startMs ?? 0)) return state;
+  return { ...state, patience: Math.min(mostPatience, 2 * state.patience) };
 }

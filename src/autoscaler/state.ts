@@ -33,6 +33,8 @@ export interface ScalingState {
   readonly wishes: Wishes;
   /** When a replica was taken away last; ms since the epoch. */
   readonly loweredAtMs: number | null;
+  /** When broken replicas were given up, for others to be made in their place; ms since the epoch. */
+  readonly gaveUpAtMs: number | null;
   /** Since when there was neither demand nor a waiting request; ms since the epoch. */
   readonly idleSinceMs: number | null;
   /** Attempts in place of replicas that did not come; null: all come. */
@@ -57,6 +59,7 @@ export function initialState(known: KnownBefore = {}): ScalingState {
     presence: nobodyPresent,
     wishes: [],
     loweredAtMs: null,
+    gaveUpAtMs: null,
     idleSinceMs: null,
     attempts: null,
   };

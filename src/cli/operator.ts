@@ -3,14 +3,15 @@ import type { Server } from 'node:http';
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
-import { KubeConfig } from '@kubernetes/client-node';
 import { pino } from 'pino';
 import { Registry, collectDefaultMetrics } from 'prom-client';
 import { addR2RDeploymentController } from '../controllers/r2rdeployment-controller.ts';
 import { makeCaches } from '../controllers/caches.ts';
 import { addR2RRouterController, progressClient } from '../controllers/router/index.ts';
 import { routerClient } from '../controllers/router-client.ts';
-import { EventRecorder, KubeClient, KubeMetrics, Manager } from '../kube/index.ts';
+import { EventRecorder, KubeMetrics, Manager } from '../kube/index.ts';
+import type { KubeClient } from '../kube/index.ts';
+import { operatorClient } from './operator-client.ts';
 import { packageVersion } from './version.ts';
 
 const usage = `usage: r2r operator [flags]
@@ -53,9 +54,7 @@ export async function operator(argv: readonly string[]): Promise<void> {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const metrics = new KubeMetrics(registry);
-  const config = new KubeConfig();
-  config.loadFromDefault();
-  const client = KubeClient.fromConfig(config, {
+  const client = await operatorClient({
     fieldManager: 'r2r-operator',
     userAgent: `r2r-operator/${packageVersion()}`,
     logger,

@@ -31,6 +31,7 @@ import type { RolloutStep } from './rollout.ts';
 import type { RouterClient } from './router-client.ts';
 import { withOffer } from './router-reference.ts';
 import { PollPause } from './poll-pause.ts';
+import { QuietLooks, askedOnce } from './quiet-looks.ts';
 import { suspendedPools } from './scaling/index.ts';
 import type { Pools } from './scaling/index.ts';
 import { computeStatus } from './status.ts';
@@ -68,11 +69,13 @@ export class R2RDeploymentReconciler {
   readonly #routingWritten = new Map<string, number>();
   readonly #pace = new StatusPace();
   readonly #pause = new PollPause();
+  readonly #quiet: QuietLooks;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
     this.#revisions = new RevisionApplier(options);
     this.#models = new ModelCache(options);
+    this.#quiet = new QuietLooks(options.caches);
   }
 
   readonly reconcile = async (key: ObjectKey, signal: AbortSignal, { logger }: ReconcileContext): Promise<Result | undefined> => {
@@ -81,11 +84,17 @@ export class R2RDeploymentReconciler {
     if (!live || live.metadata.deletionTimestamp) {
       this.#routingWritten.delete(keyString(key));
       this.#revisions.forget(key);
-      for (const memory of [this.#pace, this.#pause]) memory.forget(keyString(key));
+      for (const memory of [this.#pace, this.#pause, this.#quiet]) memory.forget(keyString(key));
       this.#models.forget(key);
       this.#options.pools.forget(key);
       return undefined;
     }
+
+    const id = keyString(key);
+    const routers = askedOnce(this.#options.routers);
+    const seen = this.#quiet.seen(live);
+    if (await this.#quiet.foundNothing(id, live, seen, routers, signal))
+      return { requeueAfterMs: this.#pause.nextMs(id, { isUnderWay: false, changed: false, routers: [] }) };
 
     const parsed = specSchema.safeParse(live.spec);
     if (!parsed.success) return this.#stall(live, specProblem(parsed.error), signal);
@@ -131,7 +140,7 @@ export class R2RDeploymentReconciler {
     const llmProblem = plan.pods && missingKind(caches, deployment, plan.pods.templates);
     stalled ??= rollout?.stalled ?? llmProblem;
     const observation = await observe(
-      { caches, routers: this.#options.routers },
+      { caches, routers },
       {
         deployment,
         target,
@@ -148,14 +157,18 @@ export class R2RDeploymentReconciler {
       signal,
     );
     const computed = computeStatus(awaitsModels ? awaitingModels(observation, models) : observation, deployment.status);
-    const held = pools.told(this.#holdRouting(deployment, computed), this.#now());
+    const holding = this.#holdRouting(deployment, computed);
+    const held = pools.told(holding, this.#now());
     const status = models || !stalled ? withModels(held, models, observation.generation, this.#now()) : keptModels(held, deployment.status);
-    const id = keyString(key);
     const waitMs = this.#pace.waitMs(id, this.#now().getTime(), live.status, status);
     // what is known of downloads goes on from the status before, which must not be an old one
     const resourceVersion = models && deployment.metadata.resourceVersion;
     const changed = waitMs > 0 || (await this.#write(deployment, status, signal, resourceVersion));
     const pauseMs = this.#pause.nextMs(id, { isUnderWay: isUnderWay(status) && !awaitsModels, changed, routers: observation.routers });
+    const isWritten = !changed && waitMs === 0 && holding === computed;
+    if (isWritten && !models && pools.requeueAfterMs === undefined)
+      await this.#quiet.hadNothingToDo(id, live, seen, status, routers, signal);
+    else this.#quiet.forget(id);
     const timesMs = [pauseMs, models?.requeueAfterMs, pools.requeueAfterMs, waitMs > 0 ? waitMs : undefined];
     return { requeueAfterMs: Math.min(...timesMs.filter((each) => each !== undefined)) };
   };

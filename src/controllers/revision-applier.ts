@@ -124,19 +124,21 @@ export class RevisionApplier {
 
   /**
    * Makes deleted children of the revision that still answers again, from its pinned templates. What exists stays as it is: the spec it
-   * came from is gone. Only an LLM pool at zero gets a replica when somebody waits for it.
+   * came from is gone. Only its LLM pool may get more replicas, by autoscaling.
    */
   async restore(deployment: Live<R2RDeployment>, revision: string, signal: AbortSignal): Promise<void> {
     const { caches } = this.#options;
     const pods = this.podsInForce(deployment, revision);
     if (!pods) return;
     const { llm } = revisionNames(deployment.metadata.name, revision);
-    const wakes = deployment.spec.pools?.wakeServing === true;
-    const replicas = { ...replicasOf(deployment), ...(wakes && { llm: 1 }) };
+    const grown = deployment.spec.pools?.servingLlmReplicas;
+    const replicas = { ...replicasOf(deployment), ...(grown !== undefined && { llm: grown }) };
     const children = revisionChildren(revisionInput(deployment, pods, replicas), this.#options.render);
     const wanted = children.filter(({ apiVersion, kind, metadata }) => {
       const key = { namespace: deployment.metadata.namespace, name: metadata.name };
-      return (wakes && kind === 'Deployment' && metadata.name === llm) || !caches.children.get(`${apiVersion}/${kind}`)?.get(key);
+      return (
+        (grown !== undefined && kind === 'Deployment' && metadata.name === llm) || !caches.children.get(`${apiVersion}/${kind}`)?.get(key)
+      );
     });
     await this.#applyAll(deployment, revision, wanted, signal);
   }

@@ -27,7 +27,7 @@ import type { RoleState, Workload } from './role-state.ts';
 import type { RevisionState } from './rollout.ts';
 import { described } from './rollout-history.ts';
 import type { Pause } from './rollout-status.ts';
-import type { RouterClient } from './router-client.ts';
+import type { Asked } from './quiet-looks.ts';
 import { aggregateRouting } from './routing.ts';
 import type { Observation, ReplicaCount } from './status.ts';
 import { isStuck } from './stuck-pods.ts';
@@ -97,7 +97,7 @@ export interface ReconcileOutcome {
 
 /** Looks at the target's children and asks all routers for their status. */
 export async function observe(
-  { caches, routers }: { readonly caches: Caches; readonly routers: RouterClient },
+  { caches, routers }: { readonly caches: Caches; readonly routers: Asked },
   outcome: ReconcileOutcome,
   signal: AbortSignal,
 ): Promise<Observation> {

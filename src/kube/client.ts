@@ -1,5 +1,6 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import { Caller, labelOf, type Call } from './caller.ts';
+import { KubeConfigCredentials, type CredentialSource } from './credentials.ts';
 import { Deadline } from './deadline.ts';
 import { ConnectionError, isGone, isNotFound, KubeError, ResponseError } from './errors.ts';
 import { silentLogger, type Logger } from './logger.ts';
@@ -57,7 +58,7 @@ export interface ListOptions extends CallOptions {
   readonly namespace?: string | undefined;
   readonly labelSelector?: string | undefined;
   readonly fieldSelector?: string | undefined;
-  /** Objects a page; pages are fetched one after the other until the list is whole. @default 500 */
+  /** Objects a page, which is in memory whole, as text and parsed; pages are fetched one after the other until the list is whole. @default 100 */
   readonly pageSize?: number;
 }
 
@@ -103,7 +104,7 @@ export interface RawRequest extends CallOptions {
   readonly maxBytes?: number;
 }
 
-const defaults = { deadlineMs: 30_000, retries: 5, pageSize: 500, watchSeconds: 300, graceMs: 30_000 };
+const defaults = { deadlineMs: 30_000, retries: 5, pageSize: 100, watchSeconds: 300, graceMs: 30_000 };
 
 /**
  * The API server over one shared pool of connections: JSON in, JSON out, nothing dropped, a deadline on every call.
@@ -125,7 +126,12 @@ export class KubeClient implements AsyncDisposable {
 
   /** Uses the current context of `config` for addresses and credentials (token files and exec plugins are read again when due). */
   static fromConfig(config: KubeConfig, options: ClientOptions): KubeClient {
-    return new KubeClient(new Transport(config, options.userAgent ?? options.fieldManager), options);
+    return KubeClient.fromCredentials(new KubeConfigCredentials(config), options);
+  }
+
+  /** For example with {@link serviceAccountCredentials}. */
+  static fromCredentials(credentials: CredentialSource, options: ClientOptions): KubeClient {
+    return new KubeClient(new Transport(credentials, options.userAgent ?? options.fieldManager), options);
   }
 
   /** Who `applyStatus` acts as by default. */

@@ -1,7 +1,19 @@
 import type { RequestOptions } from 'node:https';
 import { createHash } from 'node:crypto';
-import { KubeConfig, type DispatcherOptions } from '@kubernetes/client-node';
+import type { DispatcherOptions, KubeConfig } from '@kubernetes/client-node';
 import { ConfigError, messageOf } from './errors.ts';
+
+/** Where an API server is, and what is to be sent to it. */
+export interface CredentialSource {
+  /** Scheme, host and port. */
+  readonly origin: string;
+  /** Path before `/api`, without a slash at the end: `''` mostly. */
+  readonly basePath: string;
+  /** What to send and how to connect, now. Throws {@link ConfigError} when a token file or plugin fails. */
+  current(): Promise<Credential>;
+  /** After a 401: the next `current` reads token files and runs plugins again. */
+  renew(): void;
+}
 
 export interface Credential {
   readonly headers: Readonly<Record<string, string>>;
@@ -18,10 +30,8 @@ const freshMs = 10_000;
  * Server address and credentials of a kubeconfig's current context, through client-node (token files, exec plugins, OIDC, client certificates).
  * It works on a private copy: neither another kubeconfig with the same user name nor a later change of context can mix credentials.
  */
-export class Credentials {
-  /** Scheme, host and port. */
+export class KubeConfigCredentials implements CredentialSource {
   readonly origin: string;
-  /** Path before `/api`, without a slash at the end: `''` mostly. */
   readonly basePath: string;
   readonly #config: () => KubeConfig;
   #loaded: { readonly until: number; readonly credential: Promise<Credential> } | undefined;
@@ -42,8 +52,10 @@ export class Credentials {
     this.origin = url.origin;
     this.basePath = url.pathname.replace(/\/+$/, '');
     const user = config.getCurrentUser() ?? { name: 'nobody' };
+    // by way of the object, so that a program that has none does not load client-node: it is tens of megabytes
+    const Config = config.constructor as new () => KubeConfig;
     this.#config = () => {
-      const own = new KubeConfig();
+      const own = new Config();
       own.loadFromOptions({
         // client-node refuses plain HTTP unless TLS verification is off, which means nothing there
         clusters: [{ ...cluster, skipTLSVerify: cluster.skipTLSVerify || url.protocol === 'http:' }],
@@ -56,7 +68,6 @@ export class Credentials {
     this.#own = this.#config();
   }
 
-  /** What to send and how to connect, now. Throws {@link ConfigError} when a token file or plugin fails. */
   current(): Promise<Credential> {
     if (!this.#loaded || performance.now() > this.#loaded.until) {
       const credential = this.#load();
@@ -66,7 +77,6 @@ export class Credentials {
     return this.#loaded.credential;
   }
 
-  /** After a 401: the next `current` reads token files and runs plugins again. */
   renew(): void {
     this.#own = this.#config();
     this.#loaded = undefined;
@@ -84,7 +94,7 @@ export class Credentials {
       const { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername } = options;
       const tls = { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername };
       const dispatcher = own.createDispatcherOptions(own.getCurrentCluster(), tls);
-      return { headers: headersOf(options), dispatcher, fingerprint: digest(JSON.stringify(dispatcher)) };
+      return { headers: headersOf(options), dispatcher, fingerprint: fingerprintOf(dispatcher) };
     } catch (error) {
       throw new ConfigError(`kubeconfig: user "${own.getCurrentUser()?.name ?? ''}": ${messageOf(error)}`, { cause: error });
     }
@@ -99,6 +109,6 @@ function headersOf({ headers, auth }: RequestOptions): Record<string, string> {
   return result;
 }
 
-function digest(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
+export function fingerprintOf(dispatcher: DispatcherOptions): string {
+  return createHash('sha256').update(JSON.stringify(dispatcher)).digest('hex');
 }

@@ -16,4 +16,5 @@ export * from './object.ts';
 export * from './owner.ts';
 export * from './resource-type.ts';
 export * from './resources.ts';
+export * from './service-account.ts';
 export type { WatchEvent } from './watch-stream.ts';

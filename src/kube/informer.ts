@@ -2,14 +2,13 @@ import { Backoff } from './backoff.ts';
 import type { KubeClient, ListOptions } from './client.ts';
 import { isAborted, pause } from './clock.ts';
 import { ApiError, isGone, isNotFound } from './errors.ts';
-import { deepFreeze } from './freeze.ts';
 import { silentLogger, type Logger } from './logger.ts';
 import type { KubeMetrics } from './metrics.ts';
 import { ObjectCache, type Change } from './object-cache.ts';
 import { isNewerVersion, type KubeObject, type Live, type ObjectKey } from './object.ts';
 import { controllerOf } from './owner.ts';
 import { resourceName, type ResourceType } from './resource-type.ts';
-import { sharedFields } from './shared-fields.ts';
+import { sharedParts } from './shared.ts';
 
 export interface InformerOptions<T extends KubeObject> {
   /** One namespace; all when absent. */
@@ -182,7 +181,7 @@ export class Informer<T extends KubeObject> implements AsyncDisposable {
   wrote(object: Live<T>): void {
     // while there is no version a list is under way, which has it or will be followed by a watch that tells it
     if (this.#version === undefined || !isNewerVersion(object.metadata.resourceVersion, this.#version)) return;
-    if (!this.#isOvertaken(object)) this.#cache.put(this.#kept(object));
+    if (!this.#has(object)) this.#cache.put(this.#kept(object));
   }
 
   /** List, watch, and so on until told to stop; no failure ends it. */
@@ -286,10 +285,9 @@ export class Informer<T extends KubeObject> implements AsyncDisposable {
       this.#options.metrics?.informerEvents.inc({ resource: this.#resource, type: event.type });
       if (event.type === 'BOOKMARK') this.#version = event.resourceVersion;
       else {
-        const object = this.#kept(event.object);
-        if (event.type === 'DELETED') this.#changed(this.#cache.remove(object));
-        else if (!this.#isOvertaken(object)) this.#changed(this.#cache.put(object));
-        this.#version = object.metadata.resourceVersion;
+        if (event.type === 'DELETED') this.#changed(this.#cache.remove(this.#kept(event.object)));
+        else if (!this.#has(event.object)) this.#changed(this.#cache.put(this.#kept(event.object)));
+        this.#version = event.object.metadata.resourceVersion;
       }
     }
   }
@@ -325,25 +323,26 @@ export class Informer<T extends KubeObject> implements AsyncDisposable {
     return { namespace, labelSelector, fieldSelector };
   }
 
-  /** Whether the cache has a newer state, as after a write of ours. */
-  #isOvertaken({ metadata }: Live<T>): boolean {
-    const cached = this.#cache.get(metadata);
-    return cached !== undefined && isNewerVersion(cached.metadata.resourceVersion, metadata.resourceVersion);
+  /** Whether the cache has this state, or a newer one, as after a write of ours. */
+  #has({ metadata }: Live<T>): boolean {
+    const cached = this.#cache.get(metadata)?.metadata;
+    if (cached === undefined) return false;
+    if (cached.resourceVersion === metadata.resourceVersion) return cached.uid === metadata.uid;
+    return isNewerVersion(cached.resourceVersion, metadata.resourceVersion);
   }
 
-  /** What the cache keeps of an object: all but other managers' managedFields, which can be larger than the object itself. */
+  /** What the cache keeps of an object: of managedFields, which can be larger than the object itself, what our applies own; equal parts once. */
   #kept(whole: Live<T>): Live<T> {
-    const object = this.#options.keep?.(whole) ?? whole;
-    const { managedFields, ...metadata } = object.metadata;
+    const { metadata, ...rest } = this.#options.keep?.(whole) ?? whole;
+    const { managedFields, ...other } = metadata;
     const { fieldManager, statusManager } = this.#client;
     const isOurs = (manager = ''): boolean => manager === fieldManager || manager === statusManager;
     const ours = managedFields
       ?.filter(({ manager, operation }) => operation === 'Apply' && isOurs(manager))
-      .map((entry) => {
-        const fieldsV1 = entry.fieldsV1 as object | undefined;
-        return fieldsV1 ? { ...entry, fieldsV1: sharedFields(fieldsV1) } : entry;
-      });
-    return deepFreeze({ ...object, metadata: ours?.length ? { ...metadata, managedFields: ours } : metadata });
+      // when it was applied differs from object to object, and nobody asks
+      .map(({ time: _, ...entry }) => entry);
+    const kept = { ...rest, metadata: withSharedParts(ours?.length ? { ...other, managedFields: ours } : other) };
+    return withSharedParts(kept) as unknown as Live<T>;
   }
 
   #changed(changes: readonly Change<T>[]): void {
@@ -368,6 +367,11 @@ export class Informer<T extends KubeObject> implements AsyncDisposable {
   #count(end: 'closed' | 'expired' | 'failed' | 'stopped'): void {
     this.#options.metrics?.informerWatches.inc({ resource: this.#resource, end });
   }
+}
+
+/** Frozen, and so is everything in it. Neither it nor its metadata is shared: no other object has its name. */
+function withSharedParts<T extends object>(object: T): T {
+  return Object.freeze(Object.fromEntries(Object.entries(object).map(([field, part]) => [field, sharedParts.of<unknown>(part)])) as T);
 }
 
 function call<T extends KubeObject>(handler: InformerHandler<T>, change: Change<T>): unknown {

@@ -1,6 +1,5 @@
-import type { KubeConfig } from '@kubernetes/client-node';
 import { Agent, ProxyAgent, type Dispatcher } from 'undici';
-import { Credentials, type Credential } from './credentials.ts';
+import type { Credential, CredentialSource } from './credentials.ts';
 import { ConfigError } from './errors.ts';
 
 export interface Outgoing {
@@ -32,13 +31,13 @@ const callConnections = 16;
  * (in one bounded pool a dozen watches would leave nothing for the calls). The pools are replaced only when TLS material changes.
  */
 export class Transport {
-  readonly #credentials: Credentials;
+  readonly #credentials: CredentialSource;
   readonly #userAgent: string;
   #pools: Pools | undefined;
   #closed = false;
 
-  constructor(config: KubeConfig, userAgent: string) {
-    this.#credentials = new Credentials(config);
+  constructor(credentials: CredentialSource, userAgent: string) {
+    this.#credentials = credentials;
     this.#userAgent = userAgent;
   }
 

@@ -1,6 +1,5 @@
 import { ApiObject } from 'cdk8s';
 import type { Chart } from 'cdk8s';
-import { k8s } from 'cdk8s-plus-27';
 import { canonicalJson } from '../api/canonical-json.ts';
 import { endpointServiceName, labelKeys, labels, ports, revisionNames, selectorLabels } from '../api/names.ts';
 import type { Component, Scheme } from '../api/names.ts';
@@ -8,6 +7,7 @@ import { ownerReference } from '../api/r2rdeployment.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import { routerConfigKey } from '../api/router-config.ts';
 import type { RouterConfig } from '../api/router-config.ts';
+import { addBuiltIn } from './built-in-objects.ts';
 import { addDisruptionBudgets } from './disruption-budgets.ts';
 import type { JsonObject, KubeObject } from './json.ts';
 import { addLeaderWorkerSet } from './llm-group.ts';
@@ -37,7 +37,7 @@ export function revisionChildren(input: RevisionInput, options: RenderOptions): 
   const names = revisionNames(name, revision);
   return synthesize(scope(deployment, revision), (chart) => {
     addRouterAccess(chart, name, revision, templates.llm !== undefined);
-    new k8s.KubeConfigMap(chart, 'router-config', {
+    addBuiltIn(chart, 'router-config', 'ConfigMap', {
       metadata: { name: names.router },
       data: { [routerConfigKey]: canonicalJson(config) },
     });
@@ -52,12 +52,12 @@ export function revisionChildren(input: RevisionInput, options: RenderOptions): 
 function addLLM(chart: Chart, input: RevisionInput, template: JsonObject): void {
   const { deployment, revision, templates, replicas } = input;
   const { name } = deployment.metadata;
-  new k8s.KubeService(chart, 'llm-service', {
+  addBuiltIn(chart, 'llm-service', 'Service', {
     metadata: { name: revisionNames(name, revision).llm, labels: { [labelKeys.component]: 'llm' } },
     spec: {
-      clusterIp: 'None',
+      clusterIP: 'None',
       selector: selectorLabels(name, revision, 'llm'),
-      ports: [{ name: 'engine', port: ports.engine, targetPort: k8s.IntOrString.fromString('engine'), protocol: 'TCP' }],
+      ports: [{ name: 'engine', port: ports.engine, targetPort: 'engine', protocol: 'TCP' }],
     },
   });
   if (!templates.group) addDeployment(chart, 'llm', input, template);
@@ -72,7 +72,7 @@ function addLLM(chart: Chart, input: RevisionInput, template: JsonObject): void 
 export function endpointService(deployment: R2RDeployment, servingRevision: string, schemes: ReadonlySet<Scheme>): KubeObject {
   const { metadata, spec } = deployment;
   const [service] = synthesize(scope(deployment), (chart) => {
-    new k8s.KubeService(chart, 'endpoint', {
+    addBuiltIn(chart, 'endpoint', 'Service', {
       metadata: {
         name: endpointServiceName(metadata.name),
         ...(spec.api.service.annotations && { annotations: spec.api.service.annotations }),
@@ -85,7 +85,7 @@ export function endpointService(deployment: R2RDeployment, servingRevision: stri
           .map((scheme) => ({
             name: scheme,
             port: scheme === 'https' ? ports.serviceTls : ports.service,
-            targetPort: k8s.IntOrString.fromString(scheme),
+            targetPort: scheme,
             protocol: 'TCP',
             appProtocol: scheme,
           })),

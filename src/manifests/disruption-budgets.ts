@@ -1,7 +1,7 @@
 import type { Chart } from 'cdk8s';
-import { k8s } from 'cdk8s-plus-27';
 import { labelKeys, revisionNames, selectorLabels } from '../api/names.ts';
 import type { Component } from '../api/names.ts';
+import { addBuiltIn } from './built-in-objects.ts';
 
 /**
  * One PodDisruptionBudget for each role that has pods of its own in a revision: a drain takes one pod after the other. Pods that are not ready may always go, so that
@@ -9,10 +9,10 @@ import type { Component } from '../api/names.ts';
  */
 export function addDisruptionBudgets(chart: Chart, instance: string, revision: string, roles: readonly Component[]): void {
   for (const role of roles) {
-    new k8s.KubePodDisruptionBudget(chart, `${role}-budget`, {
+    addBuiltIn(chart, `${role}-budget`, 'PodDisruptionBudget', {
       metadata: { name: revisionNames(instance, revision)[role], labels: { [labelKeys.component]: role } },
       spec: {
-        maxUnavailable: k8s.IntOrString.fromNumber(1),
+        maxUnavailable: 1,
         selector: { matchLabels: selectorLabels(instance, revision, role) },
         unhealthyPodEvictionPolicy: 'AlwaysAllow',
       },

@@ -1,7 +1,7 @@
 import type { Chart } from 'cdk8s';
-import { k8s } from 'cdk8s-plus-27';
 import { labelKeys, ports, revisionNames, selectorLabels, workerComponent } from '../api/names.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
+import { addBuiltIn } from './built-in-objects.ts';
 import { operatorLabels } from './options.ts';
 import type { RenderOptions } from './options.ts';
 import type { PodTemplates } from './pod-templates.ts';
@@ -25,8 +25,8 @@ export function addNetworkPolicies(
   const names = revisionNames(metadata.name, revision);
   const routers = selectorLabels(metadata.name, revision, 'slm');
   const { monitoringNamespace } = spec.networkPolicy;
-  const tcp = (port: number): k8s.NetworkPolicyPort => ({ protocol: 'TCP', port: k8s.IntOrString.fromNumber(port) });
-  new k8s.KubeNetworkPolicy(chart, 'slm-policy', {
+  const tcp = (port: number) => ({ protocol: 'TCP', port });
+  addBuiltIn(chart, 'slm-policy', 'NetworkPolicy', {
     metadata: { name: names.slm },
     spec: {
       podSelector: { matchLabels: routers },
@@ -51,7 +51,7 @@ export function addNetworkPolicies(
   if (!llm) return;
   const leaders = { matchLabels: selectorLabels(metadata.name, revision, 'llm') };
   const workers = { matchLabels: { ...selectorLabels(metadata.name, revision), [labelKeys.component]: workerComponent } };
-  new k8s.KubeNetworkPolicy(chart, 'llm-policy', {
+  addBuiltIn(chart, 'llm-policy', 'NetworkPolicy', {
     metadata: { name: names.llm },
     spec: {
       podSelector: leaders,
@@ -63,7 +63,7 @@ export function addNetworkPolicies(
     },
   });
   if (!group) return;
-  new k8s.KubeNetworkPolicy(chart, 'worker-policy', {
+  addBuiltIn(chart, 'worker-policy', 'NetworkPolicy', {
     metadata: { name: names.workers },
     spec: {
       podSelector: workers,

@@ -1,6 +1,6 @@
 import type { Chart } from 'cdk8s';
-import { k8s } from 'cdk8s-plus-27';
 import { revisionNames } from '../api/names.ts';
+import { addBuiltIn } from './built-in-objects.ts';
 
 /**
  * The routers' identity and all it may do: read its own ConfigMap and watch the EndpointSlices of its namespace.
@@ -9,15 +9,15 @@ import { revisionNames } from '../api/names.ts';
  */
 export function addRouterAccess(chart: Chart, instance: string, revision: string, llmPods: boolean): void {
   const name = revisionNames(instance, revision).router;
-  new k8s.KubeServiceAccount(chart, 'router-account', { metadata: { name }, automountServiceAccountToken: false });
-  new k8s.KubeRole(chart, 'router-role', {
+  addBuiltIn(chart, 'router-account', 'ServiceAccount', { metadata: { name }, automountServiceAccountToken: false });
+  addBuiltIn(chart, 'router-role', 'Role', {
     metadata: { name },
     rules: [
       { apiGroups: [''], resources: ['configmaps'], resourceNames: [name], verbs: ['get', 'list', 'watch'] },
       ...(llmPods ? [{ apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['list', 'watch'] }] : []),
     ],
   });
-  new k8s.KubeRoleBinding(chart, 'router-binding', {
+  addBuiltIn(chart, 'router-binding', 'RoleBinding', {
     metadata: { name },
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },
     subjects: [{ kind: 'ServiceAccount', name, namespace: chart.namespace }],

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { decide, initialState, scalingReasons, type ScalingDecision } from '../../src/autoscaler/index.ts';
+import { decide, initialState, scalingReasons, type ReplicaSample, type ScalingDecision } from '../../src/autoscaler/index.ts';
 import { fine, policyDefaults, replicas, sampleOf, World } from './world.ts';
 
 const minute = 60_000;
@@ -141,6 +141,85 @@ describe('a scaling decision', () => {
     assert.ok(tries.length >= 2);
     world.run(60 * minute, { ...fine, demand: 390 });
     assert.ok(world.pods.length <= 6 && world.serving() === world.pods.length, 'those that are broken are gone');
+  });
+
+  it('gives broken replicas up where it may ask for no more, so that others are made in their place', () => {
+    const world = settled(2, 150, { maxReplicas: 5 });
+    world.run(3 * minute, { ...fine, demand: 390, broken: true });
+    assert.deepEqual([world.wanted, world.serving()], [5, 2]);
+    world.run(60 * minute, { ...fine, demand: 390 });
+    assert.equal(world.serving(), 5);
+    const lowered = changes(world.decisions).filter((change) => change === '5>4 InsufficientCapacity');
+    assert.equal(lowered.length, 3, 'each of the three once');
+  });
+
+  it('gives broken replicas up as soon as those that serve are enough', () => {
+    const world = settled(2, 150);
+    world.run(25_000, { ...fine, demand: 390, broken: true });
+    world.run(4 * minute, { ...fine, demand: 390 });
+    const broken = world.pods.filter((pod) => !world.ready(pod)).length;
+    assert.ok(broken > 0 && world.serving() >= 4);
+    world.run(10 * minute, { ...fine, demand: 150 });
+    assert.equal(
+      world.pods.filter((pod) => !world.ready(pod)).length,
+      0,
+      'without the window for which those that serve are kept, and long before the deadline',
+    );
+  });
+
+  it('gives those that replace slow replicas more time, so that slow ones come in the end', () => {
+    const slow = replicas(1, { id: 'slow', ready: false, inFlight: 0 });
+    let state = initialState();
+    const at = (ms: number, made: readonly ReplicaSample[]): ScalingDecision => {
+      const decided = decide(
+        { ...policyDefaults, maxReplicas: 3 },
+        state,
+        sampleOf(ms, 220, made),
+        { replicas: 3, capacity: undefined },
+        ms,
+      );
+      ({ state } = decided);
+      return decided.decision;
+    };
+    const others = (ready: boolean) => replicas(2, { ready, createdAtMs: 1 });
+    at(1000, [...others(false), ...slow.map((replica) => ({ ...replica, createdAtMs: 1 }))]);
+    at(60_001, [...others(true), ...slow.map((replica) => ({ ...replica, createdAtMs: 1 }))]);
+    const gaveUp = at(121_000, [...others(true), ...slow.map((replica) => ({ ...replica, createdAtMs: 1 }))]);
+    assert.deepEqual([gaveUp.to, gaveUp.reason], [2, 'InsufficientCapacity']);
+    const again = slow.map((replica) => ({ ...replica, id: 'again', createdAtMs: 20_000 }));
+    assert.equal(at(20_000 + 239_000, [...others(true), ...again]).to, 3);
+    assert.equal(at(20_000 + 241_000, [...others(true), ...again]).to, 2);
+  });
+
+  it('takes a replica away at a calm moment, but does not wait for one for ever', () => {
+    const first = (latencyP95Ms: number): number => {
+      let state = initialState();
+      for (let at = 0; ; at += 5000) {
+        const sample = sampleOf(at, 120, replicas(4), { latencyP95Ms });
+        const decided = decide(policyDefaults, state, sample, { replicas: 4, capacity: undefined }, at);
+        ({ state } = decided);
+        if (decided.decision.to < 4) return at;
+      }
+    };
+    assert.deepEqual([first(55), first(60)], [5 * minute, 10 * minute]);
+  });
+
+  it('asks at once for what a steep rise leads to while calls are late, and for its double at most', () => {
+    const policy = { ...policyDefaults, maxReplicas: 40, scaleUp: { windowMs: 0, maxStep: 4 } };
+    const steps = (latencyP95Ms: number): number => {
+      let [state, wanted] = [initialState(), 3];
+      for (let step = 0; step <= 80; step++) {
+        const demand = step <= 64 ? 200 : 200 + 15 * (step - 64);
+        const sample = sampleOf(step * 5000, demand, replicas(3), { latencyP95Ms: step <= 64 ? 60 : latencyP95Ms });
+        const decided = decide(policy, state, sample, { replicas: wanted, capacity: undefined }, step * 5000);
+        ({ state } = decided);
+        wanted = decided.decision.to;
+      }
+      return wanted;
+    };
+    const [calm, late] = [steps(99), steps(101)];
+    assert.ok(calm <= 5, `${calm} for the average`);
+    assert.ok(late >= 9 && late <= 2 * Math.ceil(440 / 80), `${late}`);
   });
 
   it('holds without a sample, and with an old one', () => {

@@ -191,12 +191,15 @@ describe('a pool with steady demand', function () {
         fc.integer({ min: 0, max: 8 }),
         spells,
         fc.double({ min: 1, max: 500, noNaN: true }),
-        (policy, initial, lived, demand) => {
+        fc.option(fc.integer({ min: 0, max: 2 }), { nil: undefined }),
+        (policy, initial, lived, demand, spare) => {
           const world = new World({ ...policy, capacityPerReplica: 100, gpuBudget: undefined }, initial);
           live(world, lived, () => undefined);
-          world.policy = { ...world.policy, maxReplicas: 30 };
-          world.run(4 * hour, { ...fine, demand });
           const needed = demand / (100 * world.policy.targetUtilization);
+          // with no more than that, broken ones stand in the way of others
+          const least = Math.max(Math.ceil(needed), world.policy.minReplicas + 1);
+          world.policy = { ...world.policy, maxReplicas: spare === undefined ? 30 : least + spare };
+          world.run(4 * hour, { ...fine, demand });
           const last = world.decisions.at(-1)!;
           assert.ok(
             world.serving() >= Math.floor(needed / (1 + world.policy.tolerance)),

@@ -22,7 +22,17 @@ describe('the pause before the next look', () => {
     const pause = new PollPause(() => 0.5);
     assert.deepEqual(looks(pause, 2, { ...quiet, isUnderWay: true }), [2_000, 2_000]);
     assert.deepEqual(looks(pause, 9, { ...quiet, routers: [router(0), router(7)] }), Array(9).fill(15_000));
-    assert.deepEqual(looks(pause, 6), [15_000, 15_000, 15_000, 15_000, 45_000, 45_000]);
+    assert.deepEqual(looks(pause, 4), Array(4).fill(15_000));
+    assert.deepEqual(looks(pause, 9), Array(9).fill(45_000));
+  });
+
+  it('grows with the number of deployments that answer nobody, up to three minutes', () => {
+    const pauseAmong = (count: number): number => {
+      const pause = new PollPause(() => 0.5);
+      for (let index = 1; index < count; index++) pause.nextMs(`other-${index}`, quiet);
+      return looks(pause, 5).at(-1) ?? NaN;
+    };
+    assert.deepEqual([10, 250, 500, 1_000, 5_000].map(pauseAmong), [45_000, 45_000, 90_000, 180_000, 180_000]);
   });
 
   it('is steady again after tokens, after a change, and for a namesake', () => {

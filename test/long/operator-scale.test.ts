@@ -1,13 +1,13 @@
 /** 5,000 deployments do not break the operator: all become Ready in the end. Pods and routers are emulated. */
 import assert from 'node:assert/strict';
-import { mayMakeNetworks, runScale } from '../simulated/scale-run.ts';
+import { mayMakeNamespaces, runScale } from '../simulated/scale-run.ts';
 
 describe('five thousand deployments applied at once', function () {
   this.timeout(7_200_000);
 
   it('become Ready, and nothing is written afterwards', async function () {
-    if (!mayMakeNetworks()) this.skip();
-    const results = await runScale(['--deployments', '5000', '--no-floor', '--no-peer', '--idle-seconds', '60']);
+    if (!mayMakeNamespaces()) this.skip();
+    const results = await runScale(['--deployments', '5000', '--no-floor', '--no-peer', '--idle-seconds', '180']);
     const { readySeconds, peakMemoryMb, idleCpuPercent, idleWrites, restartWrites, requestsPerDeployment } = results;
     console.log(JSON.stringify({ readySeconds, peakMemoryMb, idleCpuPercent, idleWrites, restartWrites, requestsPerDeployment }));
     assert.equal(results.deployments, 5000);

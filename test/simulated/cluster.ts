@@ -5,7 +5,7 @@
  */
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KubeConfig } from '@kubernetes/client-node';
@@ -102,6 +102,19 @@ export class SimulatedCluster implements AsyncDisposable {
     const file = this.#file(name);
     writeFileSync(file, this.kubeConfig(token, server).exportConfig(), { mode: 0o600 });
     return file;
+  }
+
+  /** What the kubelet mounts into a pod that runs as the token's account. */
+  mountServiceAccount(folder: string, token: string): void {
+    mkdirSync(folder, { recursive: true });
+    copyFileSync(this.#file(programs.files.authority), join(folder, 'ca.crt'));
+    writeFileSync(join(folder, 'token'), token, { mode: 0o600 });
+  }
+
+  /** What the kubelet tells a pod of the API server, and no kubeconfig. */
+  get podEnvironment(): NodeJS.ProcessEnv {
+    const { hostname, port } = new URL(this.server);
+    return { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port, KUBECONFIG: undefined, HOME: '/' };
   }
 
   /** Process numbers of what runs. */

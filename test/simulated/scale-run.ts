@@ -7,10 +7,10 @@ import type { OperatorResults } from '../../bench/operator/results.ts';
 
 const script = join(import.meta.dirname, '../../bench/operator.ts');
 
-/** Whether this user may make network namespaces, which the simulated pods' addresses live in. */
-export function mayMakeNetworks(): boolean {
+/** Whether this user may make the namespaces that the benchmark runs in. */
+export function mayMakeNamespaces(): boolean {
   const asUser = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
-  return spawnSync('unshare', ['--net', ...asUser, 'true']).status === 0;
+  return spawnSync('unshare', ['--net', '--mount', ...asUser, 'true']).status === 0;
 }
 
 /** Resolves to the results whether or not the benchmark's aims were met; rejects when it came to none. */

@@ -42,3 +42,14 @@ export function policyOf(autoscaling: AutoscalingSpec, gpus: number, otherGpus: 
     idleBeforeZeroMs: (autoscaling.idleSecondsBeforeZero ?? Infinity) * 1000,
   };
 }
+
+/** For the time of a roll-out: pods that the revision that answers has stay with it, and the new one must be as strong. New bounds are for afterwards. */
+export function onlyUp(policy: ScalingPolicy, wanted: number): ScalingPolicy {
+  const { gpuBudget, gpusPerReplica, maxReplicas } = policy;
+  return {
+    ...policy,
+    minReplicas: wanted,
+    maxReplicas: Math.max(maxReplicas, wanted),
+    gpuBudget: gpuBudget === undefined ? undefined : Math.max(gpuBudget, wanted * gpusPerReplica),
+  };
+}

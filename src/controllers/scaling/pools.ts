@@ -71,7 +71,7 @@ export class Pools {
       llmReplicas,
       drainingPodUIDs: settled.drainingPodUIDs,
       llmScaledToZero: settled.llmScaledToZero,
-      wakeServing: this.#wakesServing(deployment, target, wanted),
+      ...this.#growth(deployment, target, { wanted, scaler: llm }),
       changing: this.#isChanging(deployment, { ...settled, llmReplicas }),
       ...(llmReplicas < wanted && { llmProblem: noRoom(deployment) }),
     };
@@ -95,20 +95,30 @@ export class Pools {
     };
   }
 
-  /** LLM replicas for which the GPU budget has room beside the pods of other revisions, while these answer. */
-  #room(deployment: Live<R2RDeployment>, target: string): number {
+  /** LLM replicas of a revision for which the GPU budget has room beside the pods of others, or beside `others` replicas where these are to be more. */
+  #room(deployment: Live<R2RDeployment>, revision: string, others = 0): number {
     const { spec, metadata } = deployment;
     const { gpuBudget } = spec.llm.autoscaling ?? {};
     const gpus = gpusPerReplica('llm', spec);
     if (gpuBudget === undefined || gpus === 0) return Infinity;
-    return Math.floor((gpuBudget - otherGpus(this.#options, metadata, target)) / gpus);
+    return Math.floor((gpuBudget - Math.max(others * gpus, otherGpus(this.#options, metadata, revision))) / gpus);
   }
 
-  /** Whether requests wait at the old revision's routers, whose LLM pool is at zero: the new one may take long, or never come. */
-  #wakesServing(deployment: Live<R2RDeployment>, target: string, wanted: number): boolean {
+  /**
+   * What the revision that answers gets beside the target: its clients do not wait for the roll-out to end, which may take long, or never
+   * come. Of a budget the target's share is left out.
+   */
+  #growth(
+    deployment: Live<R2RDeployment>,
+    target: string,
+    { wanted, scaler }: { readonly wanted: number; readonly scaler: PoolScaler | undefined },
+  ): Pick<PoolsInForce, 'servingLlmReplicas'> {
     const serving = deployment.status?.revision?.serving;
-    if (deployment.spec.llm.autoscaling?.minReplicas !== 0 || wanted === 0 || !serving || serving === target) return false;
-    return liveLlmReplicas(this.#options, deployment, serving) === 0;
+    if (!scaler || !serving || serving === target) return {};
+    const live = liveLlmReplicas(this.#options, deployment, serving);
+    // one that cannot get more has to answer with what it has, but not with nothing
+    const grown = Math.max(1, Math.min(scaler.wanted, this.#room(deployment, serving, wanted)));
+    return live !== undefined && scaler.wanted > live && grown > live ? { servingLlmReplicas: grown } : {};
   }
 
   /** Remembers what the children are given, and tells whether that is another thing than they were given before. */

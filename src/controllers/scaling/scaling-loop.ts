@@ -13,7 +13,7 @@ import type { RouterClient } from '../router-client.ts';
 import { Benchmark } from './benchmark.ts';
 import { toldRouters } from './drain.ts';
 import type { ScalingMetrics } from './metrics.ts';
-import { gpusPerReplica, poolNames, policyOf } from './policy.ts';
+import { gpusPerReplica, onlyUp, poolNames, policyOf } from './policy.ts';
 import type { PoolName } from './policy.ts';
 import { PoolScaler } from './pool-scaler.ts';
 import { otherGpus } from './pools.ts';
@@ -119,13 +119,12 @@ export class ScalingLoop implements Scalers {
     const spec = specOf(deployment, entry);
     const { serving, target } = deployment.status?.revision ?? {};
     const stored = spec && { ...deployment, spec };
-    // During a roll-out the pools of both revisions stay as they are: neither shows what the traffic needs. But nobody waits for it to end.
-    const rolling = serving !== target;
-    const atZero = stored?.spec.llm.autoscaling?.minReplicas === 0 && this.of(stored, 'llm')?.wanted === 0;
-    if (!stored || stored.spec.suspend || !serving || (rolling && !atZero)) {
+    if (!stored || stored.spec.suspend || !serving) {
       entry.benchmark.stop();
       return false;
     }
+    // a strategy that holds what serves aims at no other
+    const rolling = serving !== target && stored.spec.rollout.strategy !== 'None';
     const { namespace, name } = deployment.metadata;
     const ofRevision = podsOfInstance(caches, deployment.metadata).filter(
       ({ metadata }) => metadata.labels?.[labelKeys.revision] === serving,
@@ -156,16 +155,18 @@ export class ScalingLoop implements Scalers {
     const statuses = answers.flatMap(({ status }) => status ?? []);
     // a router from before there was `work` would neither keep a request waiting nor tell of it
     const leastLlm = statuses.every(({ work }) => work) ? 0 : 1;
-    for (const pool of rolling ? (['llm'] as const) : poolNames) {
+    for (const pool of poolNames) {
+      // only the LLM pool of the revision that answers can grow meanwhile
+      if (rolling && pool === 'slm') continue;
       if (starting && !entry.pools.get(pool)?.shown) continue;
       const least = pool === 'llm' ? leastLlm : 1;
-      this.#decide(stored, entry, { pool, least, revision: serving }, heard ? collected : undefined, nowMs);
+      this.#decide(stored, entry, { pool, least, revision: serving, rolling }, heard ? collected : undefined, nowMs);
     }
     const llm = entry.pools.get('llm');
     if (llm) {
       const { latencyTargetMilliseconds = 0, capacityPerReplica } = stored.spec.llm.autoscaling ?? {};
       const facts = {
-        wanted: capacityPerReplica === undefined && llm.capacity === undefined && llmPods.some(isReady),
+        wanted: !rolling && capacityPerReplica === undefined && llm.capacity === undefined && llmPods.some(isReady),
         idle: heard && statuses.every(({ inFlight }) => inFlight === 0),
         address: callable[0]?.status?.podIP,
         revision: serving,
@@ -179,7 +180,12 @@ export class ScalingLoop implements Scalers {
   #decide(
     deployment: Live<R2RDeployment>,
     entry: Scaled,
-    { pool, least, revision }: { readonly pool: PoolName; readonly least: number; readonly revision: string },
+    {
+      pool,
+      least,
+      revision,
+      rolling,
+    }: { readonly pool: PoolName; readonly least: number; readonly revision: string; readonly rolling: boolean },
     collected: Collected | undefined,
     nowMs: number,
   ): void {
@@ -191,7 +197,7 @@ export class ScalingLoop implements Scalers {
     const gpus = gpusPerReplica(pool, deployment.spec);
     const policy = policyOf(autoscaling, gpus, gpus > 0 ? otherGpus(this.#options, deployment.metadata, revision, pool) : 0);
     const before = scaler.shown?.reason;
-    const bounded = { ...policy, minReplicas: Math.max(least, policy.minReplicas) };
+    const bounded = rolling ? onlyUp(policy, scaler.wanted) : { ...policy, minReplicas: Math.max(least, policy.minReplicas) };
     const { decision, news } = scaler.tick(bounded, collected?.[pool], nowMs, {
       revision,
       latencyTargetMs: autoscaling.latencyTargetMilliseconds,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { specSchema } from '../../../src/api/r2rdeployment.ts';
-import { gpusOf, gpusPerReplica, policyOf } from '../../../src/controllers/scaling/policy.ts';
+import { gpusOf, gpusPerReplica, onlyUp, policyOf } from '../../../src/controllers/scaling/policy.ts';
 
 const spec = (llm: object = {}, slm: object = {}, router: object = {}) =>
   specSchema.parse({
@@ -17,6 +17,19 @@ describe('the policy of a pool', () => {
     assert.equal(policyOf(autoscaling, 2, 6).gpuBudget, 2);
     assert.equal(policyOf(autoscaling, 2, 10).gpuBudget, 0);
     assert.equal(policyOf({ ...autoscaling, gpuBudget: undefined }, 2, 10).gpuBudget, undefined);
+  });
+
+  it('only lets a pool grow during a roll-out, whatever the bounds are by now', () => {
+    const { autoscaling } = spec().llm;
+    assert.ok(autoscaling);
+    const bounds = (wanted: number, otherGpus: number) => {
+      const { minReplicas, maxReplicas, gpuBudget } = onlyUp(policyOf(autoscaling, 2, otherGpus), wanted);
+      return [minReplicas, maxReplicas, gpuBudget];
+    };
+    assert.deepEqual(bounds(2, 0), [2, 4, 8]);
+    assert.deepEqual(bounds(2, 6), [2, 4, 4], 'the budget takes none of them');
+    assert.deepEqual(bounds(6, 0), [6, 6, 12]);
+    assert.deepEqual(bounds(0, 0), [0, 4, 8], 'a pool at zero is not filled up to minReplicas');
   });
 
   it('has the documented defaults, and no way to zero for the SLM', () => {

@@ -372,6 +372,30 @@ describe('scaling on a real API server', function () {
     await replicas(1);
   });
 
+  it('gives the revision that answers more replicas during a roll-out that takes long, takes none away, and the new one has as many', async () => {
+    cluster.callsPerSecond = 20;
+    await admin.create(r2rDeployments, example({ replicas: 1, autoscaling: quick }));
+    const first = await isReady();
+    await replicas(1);
+    const own = async (): Promise<readonly string[]> =>
+      (await llmPods()).filter(({ metadata }) => metadata.labels?.['r2r.dev/revision'] === first).map(({ metadata }) => metadata.uid);
+    const before = await own();
+    cluster.full = true;
+    await admin.patch(r2rDeployments, { namespace, name }, { spec: { slm: { contextLength: 512 } } });
+    await until('a roll-out', 20_000, async () => (await read()).status?.revision?.target !== first);
+    cluster.callsPerSecond = 1_000;
+    await until('4 LLM pods of the old revision', 60_000, async () => (await own()).length === 4);
+    assert.ok((await own()).includes(before[0]!), 'what was there stays');
+    assert.equal((await read()).status?.scaling?.llm?.wantedReplicas, 4);
+    cluster.callsPerSecond = 20;
+    cluster.threshold = 0.9;
+    await sleep(3_000);
+    assert.equal((await own()).length, 4, 'none is taken away before the new revision answers');
+    cluster.full = false;
+    await until('the new revision', 60_000, async () => (await read()).status?.revision?.serving !== first);
+    await replicas(1, 120_000);
+  });
+
   it('says that there is no room when replicas do not come in time, and no longer keeps requests waiting', async () => {
     const autoscaling = { ...quick, minReplicas: 0, idleSecondsBeforeZero: 10, pendingDeadlineSeconds: 10 };
     await admin.create(r2rDeployments, example({ replicas: 1, autoscaling }));
