@@ -24,10 +24,10 @@ const problems = heldOutProblems(Number(values.problems));
 /** Besides all of them: a step's memory must not follow their number. */
 const fewer = [10, 100].filter((count) => count < questions);
 const curves: Readonly<Record<'neural' | 'entropy', readonly Way[]>> = {
-  neural: [0.99, 0.98, 0.975, 0.97, 0.96, 0.95, 0.94, undefined, 0.8, 0.5, 0.1, 0.02].map((threshold): Way =>
+  neural: [0.77, 0.74, 0.7, 0.65, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, undefined, 0.01, 0.003].map((threshold): Way =>
     threshold === undefined ? ['neural'] : ['neural', threshold],
   ),
-  entropy: [2, 1.6, 1.4, 1.2, 1.05, 0.9, 0.75, 0.6, 0.45].map((nats): Way => ['entropy', nats]),
+  entropy: [2.15, 2, 1.6, 1.4, 1.2, 1.05, 0.9, 0.75, 0.6, 0.45].map((nats): Way => ['entropy', nats]),
 };
 
 const folder = mkdtempSync(join(tmpdir(), 'r2r-bench-pipeline-'));

@@ -27,12 +27,12 @@ export interface Labelled {
   readonly folder: string;
 }
 
-/** The preset `tiny`, as an R2RRouter has it. */
+/** The preset `tiny`, as examples/r2rrouter.yaml has it. */
 function paramsOf(questions: number): Readonly<Record<StepName, object>> {
   const pair = { slm: { name: 'slm' }, llm: { name: 'llm' } };
   return {
     convert: { datasets: ['tiny'], numItems: questions },
-    respond: { models: pair },
+    respond: { models: pair, writer: 'slm' },
     prefill: { models: { slm: pair.slm } },
     continue: { models: pair },
     verify: { models: { verifier: { name: 'verifier' } }, prompt: 'plain', maxNewTokens: 1 },

@@ -28,9 +28,15 @@ export const pipelineSchema = z.object({
       templateVariables: templateVariables.describe('Further variables of the chat template.'),
       numItems: numItems.describe('Ask the first so many questions. Left out: all.'),
       itemIds: z.array(z.string().min(1).max(512)).min(1).max(1024).optional().describe('Ask these alone. Left out: all.'),
+      writer: z
+        .enum(['llm', 'slm'])
+        .optional()
+        .describe(
+          "Who answers. `slm`: the small model does, and the large one (models.continuation) reads along and says where it would have said something else; so the router learns from texts in the small model's words, as routing makes them. Left out: llm, as upstream.",
+        ),
     })
     .prefault({})
-    .describe('The large model answers (upstream: step 0).'),
+    .describe('The large model, or the small one, answers (upstream: step 0).'),
   prefill: z
     .object({
       maxInputLength: maxTokens.default(32_768).describe('Longer answers are left out and counted.'),

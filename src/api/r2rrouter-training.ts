@@ -28,6 +28,10 @@ const lossOption = (meaning: string, ...users: readonly (typeof losses)[number][
 });
 
 const lossOptions = {
+  posWeight: lossOption(
+    'Weight of a divergent row beside another; 1: scores are probabilities. Left out: as many times as there are fewer of them.',
+    'BCEWithLogitsLoss',
+  ),
   recallFactor: lossOption(
     'Weight of divergent rows beside that by their number; above 1 favours recall. Left out: 1.',
     'BCEWithLogitsLoss',
@@ -42,6 +46,7 @@ const lossOptions = {
 const loss = z
   .object({
     type: z.enum(losses).optional().describe('Left out: BCEWithLogitsLoss, weighted by the number of rows of each class.'),
+    posWeight: z.number().min(0.001).max(1_000_000).optional().describe(lossOptions.posWeight.meaning),
     recallFactor: z.number().min(0).max(1000).optional().describe(lossOptions.recallFactor.meaning),
     alpha: z.number().min(0).max(1).optional().describe(lossOptions.alpha.meaning),
     gamma: z.number().min(0).max(100).optional().describe(lossOptions.gamma.meaning),
@@ -67,6 +72,10 @@ export const trainingSchema = z.object({
   epochs: z.int32().min(1).max(100_000).optional().describe('At most. Left out: 50.'),
   patience: z.int32().min(1).max(100_000).optional().describe('Epochs without a better validation loss until it stops. Left out: 10.'),
   loss: loss.optional().describe('Left out: binary cross-entropy.'),
+  normalizeInput: z
+    .boolean()
+    .optional()
+    .describe('Hidden state and embedding normalised, probabilities instead of logits. Left out: false.'),
   seed: z.int32().min(0).optional().describe('Of weights, order and dropout. Left out: 0.'),
   minRecall: z
     .number()

@@ -28,12 +28,19 @@ export interface RouterJobOptions extends RenderOptions {
 export const jobFiles = { spec: 'spec.json', training: 'training.json' } as const;
 
 /** The model whose server a step asks, and the name it has there. */
-const engineOf: Readonly<Partial<Record<JobName, { readonly model: ModelRole; readonly role: 'slm' | 'llm' | 'verifier' }>>> = {
-  respond: { model: 'llm', role: 'llm' },
-  prefill: { model: 'slm', role: 'slm' },
-  continue: { model: 'continuation', role: 'llm' },
-  verify: { model: 'verifier', role: 'verifier' },
-};
+function engineOf(
+  step: JobName,
+  spec: R2RRouter['spec'],
+): { readonly model: ModelRole; readonly role: 'slm' | 'llm' | 'verifier' } | undefined {
+  const writer = spec.source.pipeline?.respond.writer ?? 'llm';
+  const engines: Readonly<Partial<Record<JobName, NonNullable<ReturnType<typeof engineOf>>>>> = {
+    respond: { model: writer, role: writer },
+    prefill: { model: 'slm', role: 'slm' },
+    continue: { model: 'continuation', role: 'llm' },
+    verify: { model: 'verifier', role: 'verifier' },
+  };
+  return engines[step];
+}
 
 /** Models whose folders a step reads (tokenizer, template, embedding), by the name they have there. */
 const foldersOf: Readonly<Record<JobName, Readonly<Partial<Record<'slm' | 'llm' | 'verifier', ModelRole>>>>> = {
@@ -69,7 +76,7 @@ export function jobPod(input: JobPodInput, options: RouterJobOptions): JsonObjec
   const { router, identity } = input;
   const { step } = identity;
   const { metadata, spec } = router;
-  const asked = engineOf[step];
+  const asked = engineOf(step, spec);
   const server = asked && serverOf(modelOf(spec, asked.model));
   const component = asked?.role === 'slm' ? 'slm' : 'llm';
   const gpus = step === 'train' ? trainingGpus(router) : 0;
@@ -138,7 +145,7 @@ function stepProgram(
 ): JsonObject {
   const { step } = identity;
   const { spec } = router;
-  const asked = engineOf[step];
+  const asked = engineOf(step, spec);
   const model = asked && modelOf(spec, asked.model);
   const labels = step === 'bundle' ? labelFolder(router, identity) : undefined;
   const settings: { readonly shards?: number; readonly concurrency?: number; readonly deadlineSeconds?: number | undefined } =

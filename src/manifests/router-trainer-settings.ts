@@ -17,6 +17,7 @@ export function trainerSettings(training: TrainingSpec): TrainerSettings {
     'model.init_args.hidden_dims': training.hiddenDims,
     'model.init_args.expansion_factor': training.expansionFactor,
     'model.init_args.dropout_rate': training.dropout,
+    'model.init_args.normalize_input': training.normalizeInput,
     // The one class of loss and of network that tell three classes apart go together.
     'model.output_type': training.network?.startsWith('MultiClass') ? 'multiclass' : undefined,
     'training.optimizer.lr': training.learningRate,
@@ -25,6 +26,7 @@ export function trainerSettings(training: TrainingSpec): TrainerSettings {
     'training.params.num_epochs': training.epochs,
     'training.params.patience': training.patience,
     'training.loss.type': loss?.type,
+    'training.loss.pos_weight': loss?.posWeight,
     'training.loss.recall_factor': loss?.recallFactor,
     'training.loss.alpha': loss?.alpha,
     'training.loss.gamma': loss?.gamma,

@@ -2,7 +2,7 @@ import type { PrefillRow } from './tables.ts';
 
 /**
  * Whether the token behind a row is one that the SLM would not have said: inside or after the reasoning, and not where the LLM ends its thinking
- * (the SLM ending it earlier is one).
+ * (the SLM ending it earlier is one). In a text that the SLM wrote these are not where the LLM says another token: see continue/slm-texts.ts.
  *
  * @param thinkEnd undefined when the vocabulary has no such token
  */

@@ -71,6 +71,8 @@ export const respondParamsSchema = z.strictObject({
   ...thinkTags,
   numItems: positive.optional(),
   itemIds: z.array(z.string()).min(1).optional(),
+  /** Whose answers are labelled. The SLM's are in the words that routing leaves to it. @default `llm`, as upstream */
+  writer: z.enum(['llm', 'slm']).optional(),
 });
 export type RespondParams = z.infer<typeof respondParamsSchema>;
 

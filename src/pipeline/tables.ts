@@ -16,7 +16,7 @@ export const questionsTable = table({
 });
 export type QuestionRow = Row<typeof questionsTable>;
 
-/** What the LLM said to a question; `finished` and `unfinished` are two tables of this kind. */
+/** What the LLM, or the SLM where it is the writer, said to a question; `finished` and `unfinished` are two tables of this kind. */
 export const responsesTable = table({
   data_id: 'int64',
   id: 'string',

@@ -124,6 +124,19 @@ describe('the Jobs of an R2RRouter', () => {
     assert.ok(borrowed.containers[0]!.args.includes('llm=http://qwen-llm.models:30000'));
   });
 
+  it('start the small model’s server where it is the writer, and nothing else differs', () => {
+    const slmWrites = { ...tiny, source: { pipeline: { datasets, respond: { maxNewTokens: 256, writer: 'slm' as const } } } };
+    const [own, usual] = [slmWrites, tiny].map((spec) => jobOf(render(spec), 'respond').spec.template.spec);
+    assert.ok(own!.containers[0]!.args.includes('slm=http://$(POD_IP):30000'));
+    assert.ok(!own!.containers[0]!.args.some((arg) => arg.startsWith('llm=http')));
+    assert.deepEqual(
+      own!.volumes,
+      usual!.volumes.map((volume, at) => ({ ...volume, ...(at === 1 && { configMap: own!.volumes[1]!.configMap }) })),
+    );
+    const args = (spec: typeof tiny) => jobOf(render(spec), 'continue').spec.template.spec.containers[0]!.args;
+    assert.deepEqual(args(slmWrites), args(tiny));
+  });
+
   it('give servers the GPUs of upstream: 1, 2 and 4', () => {
     const gpus = (name: (typeof jobNames)[number]) =>
       jobOf(render(qwen), name).spec.template.spec.initContainers![0]!.resources.limits!['nvidia.com/gpu'];

@@ -3,6 +3,7 @@ import { oncePerRun } from '../once-per-run.ts';
 import { constructParamsSchema, type ConstructParams } from '../params.ts';
 import type { Counts, StepDefinition, StepWork } from '../step.ts';
 import { labelsTable, prefillTable, verdictsTable } from '../tables.ts';
+import { writerOf } from '../writer.ts';
 import { inconsistent, VerdictReader } from './join.ts';
 import { classOf, labelRow, shapeOf } from './label-rows.ts';
 import { planLabels, questionsIn, questionsOf, type LabelledQuestion } from './question-rows.ts';
@@ -65,12 +66,13 @@ const shapeIn = oncePerRun(async ({ inputs }: StepWork<ConstructParams>) => shap
 async function* labelsOf({ dataId, mismatches }: LabelledQuestion, reader: VerdictReader, work: StepWork<ConstructParams>) {
   const { finalMaxTokenId = Infinity } = work.params;
   const shape = await shapeIn(work);
+  const writer = writerOf(work.inputs.of('respond'));
   const verdicts = await reader.of(dataId);
   if (verdicts.size !== mismatches)
     throw inconsistent(`there are ${verdicts.size} verdicts on question ${dataId}, whose predictions have ${mismatches} mismatches`);
   let used = 0;
   for await (const row of work.inputs.of('prefill').rows('rows', prefillTable(shape), { from: dataId, to: dataId + 1 })) {
-    const label = labelRow(row, verdicts, shape);
+    const label = labelRow(row, verdicts, shape, writer);
     used += label.mismatch;
     if (row.token_id <= finalMaxTokenId) yield label;
   }

@@ -2,6 +2,7 @@ import { oncePerRun } from '../once-per-run.ts';
 import type { ConstructParams } from '../params.ts';
 import type { PartPlan, StepWork } from '../step.ts';
 import { responsesTable, splitNames, verdictsTable, type SplitName } from '../tables.ts';
+import { writerOf } from '../writer.ts';
 import { splitQuestions } from './splits.ts';
 
 /** A question of the label set. */
@@ -16,7 +17,8 @@ export interface LabelledQuestion {
 
 /**
  * The questions of the label set, in order: those within the limits whose mismatches have been judged. One that has mismatches and no verdicts was
- * too long for an earlier step; its mismatches would pass for matches.
+ * too long for an earlier step; its mismatches would pass for matches. Of a text that the SLM wrote only the verdicts tell the mismatches: one
+ * without any may have been too long, and is left out.
  */
 export const questionsOf = oncePerRun(async (work: StepWork<ConstructParams>): Promise<readonly LabelledQuestion[]> => {
   const { inputs, params } = work;
@@ -25,15 +27,17 @@ export const questionsOf = oncePerRun(async (work: StepWork<ConstructParams>): P
   const wanted = { from: minDataId, to: maxDataId + 1 };
   for await (const { data_id, id } of inputs.of('respond').rows('finished', responsesTable, { ...wanted, columns: ['data_id', 'id'] }))
     ids.set(data_id, id);
-  const judged = new Set<number>();
+  const judged = new Map<number, number>();
   for await (const { data_id } of inputs.of('verify').rows('verdicts', verdictsTable, { ...wanted, columns: ['data_id'] }))
-    judged.add(data_id);
+    judged.set(data_id, (judged.get(data_id) ?? 0) + 1);
+  const bySlm = writerOf(inputs.of('respond')) === 'slm';
 
   const found: Omit<LabelledQuestion, 'split'>[] = [];
   for (const { firstQuestion: dataId, counts } of inputs.of('prefill').manifest.parts) {
     const id = ids.get(dataId);
-    const { rows = 0, mismatches = 0 } = counts;
-    if (id !== undefined && rows > 0 && (mismatches === 0 || judged.has(dataId))) found.push({ dataId, id, rows, mismatches });
+    const rows = counts['rows'] ?? 0;
+    const mismatches = (bySlm ? judged.get(dataId) : counts['mismatches']) ?? 0;
+    if (id !== undefined && rows > 0 && (judged.has(dataId) || (mismatches === 0 && !bySlm))) found.push({ dataId, id, rows, mismatches });
   }
   const splits = splitQuestions(
     found.map(({ id }) => id),

@@ -1,3 +1,5 @@
+import { z } from 'zod';
+
 /** What ends a branch. */
 export interface BranchRule {
   /** Tokens that end a sentence. */
@@ -16,6 +18,9 @@ export interface Branch {
   /** So many sentence ends, an end token, or the limit. */
   readonly finish: BranchFinish;
 }
+
+/** A branch in a journal. */
+export const branchSchema = z.object({ ids: z.array(z.int()), finish: z.enum(['sentences', 'stop', 'length']) });
 
 /** Greedy tokens until one of the stop or end tokens, which is the last of them, or until the limit or a server's own. */
 export type GenerateTokens = (prefix: readonly number[], maxNewTokens: number) => Promise<{ ids: readonly number[]; stopped: boolean }>;

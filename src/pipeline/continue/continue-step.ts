@@ -1,19 +1,18 @@
-import { z } from 'zod';
 import type { Tokenizer } from '../../model/tokenizer.ts';
 import { contextLengthOf } from '../context-length.ts';
 import { oncePerRun } from '../once-per-run.ts';
 import { continueParamsSchema, type ContinueParams } from '../params.ts';
 import { callByPrefix } from '../prefix-order.ts';
 import type { JsonValue } from '../step-identity.ts';
-import type { Counts, PartJournal, PartPlan, StepDefinition, StepReader, StepWork } from '../step.ts';
+import type { Counts, PartJournal, PartOutput, PartPlan, StepDefinition, StepReader, StepWork } from '../step.ts';
 import { continuationsTable, responsesTable, type ContinuationRow } from '../tables.ts';
-import { generatedBranch, realBranch, type Branch, type BranchRule } from './branches.ts';
+import { writerOf } from '../writer.ts';
+import { branchSchema, generatedBranch, realBranch, type Branch, type BranchRule } from './branches.ts';
 import { ResponseText } from './continuations.ts';
 import { mismatchOf, type Mismatch } from './mismatches.ts';
 import { predictionsOf } from './predictions.ts';
+import { partingsOf, readSlmTexts } from './slm-texts.ts';
 import { stopTokens } from './stop-tokens.ts';
-
-const branchSchema = z.object({ ids: z.array(z.int()), finish: z.enum(['sentences', 'stop', 'length']) });
 
 /** A response and where the SLM would have said something else, ascending. */
 interface Question {
@@ -37,7 +36,10 @@ const toolsOf = oncePerRun(async (work: StepWork<ContinueParams>): Promise<Tools
   return { tokenizer, rule, contextLength: await contextLengthOf('llm', work) };
 });
 
-/** How the LLM goes on from each token that the SLM would have said, beside how it really went on. */
+/**
+ * How the LLM goes on from each token that the SLM would have said, beside how it really went on. Where the SLM wrote the text, the LLM reads it
+ * and goes on from either token where it would have said another one.
+ */
 export const continueStep: StepDefinition<ContinueParams> = {
   name: 'continue',
   format: 1,
@@ -53,8 +55,15 @@ export const continueStep: StepDefinition<ContinueParams> = {
         .parts()
         .map(({ name, firstQuestion, questions }) => ({ name, firstQuestion, questions, tables: ['continuations'] })),
     ),
-  total: ({ inputs }, parts) => Promise.resolve(parts.reduce((sum, part) => sum + mismatchesWithin(part, inputs.of('prefill')), 0)),
+  total: ({ inputs }, parts) => {
+    const respond = inputs.of('respond');
+    // what the LLM would say to the SLM's texts is not known before: the texts are counted
+    const size = (part: PartPlan): number =>
+      writerOf(respond) === 'slm' ? textsWithin(part, respond) : mismatchesWithin(part, inputs.of('prefill'));
+    return Promise.resolve(parts.reduce((sum, part) => sum + size(part), 0));
+  },
   async make(part, work, output, journal) {
+    if (writerOf(work.inputs.of('respond')) === 'slm') return makeOfSlmTexts(part, work, output, journal);
     const { params, context, calls } = work;
     const tools = await toolsOf(work);
     const { questions, tooLong } = await readQuestions(part, work);
@@ -81,18 +90,41 @@ export const continueStep: StepDefinition<ContinueParams> = {
       },
     );
 
-    const table = await output.table('continuations', continuationsTable);
-    const counts = { mismatches: 0, tokens: 0, emptyContext: 0, tooLong };
-    for (const question of questions)
-      for (const row of rowsOf(question, tools, params, journal)) {
-        await table.append(row);
-        counts.mismatches++;
-        counts.tokens += row.small_output_ids.length;
-        if (row.common_context === '') counts.emptyContext++;
-      }
-    return counts satisfies Counts;
+    return write(
+      questions.map((question) => rowsOf(question, tools, params, journal)),
+      tooLong,
+      output,
+    );
   },
 };
+
+async function makeOfSlmTexts(part: PartPlan, work: StepWork<ContinueParams>, output: PartOutput, journal: PartJournal): Promise<Counts> {
+  const tools = await toolsOf(work);
+  const { texts, tooLong } = await readSlmTexts(part, work);
+  const partings = await partingsOf(texts, work, tools, journal);
+  const rows = texts.map(({ dataId, ids }) => {
+    const both = (partings.get(dataId) ?? []).map(({ position, token: realToken, real, small }) => ({
+      mismatch: { position, realToken, slmToken: ids[position] ?? -1 },
+      real,
+      small,
+    }));
+    return branchRows(dataId, ids, both, tools, work.params);
+  });
+  return write(rows, tooLong, output);
+}
+
+async function write(questions: readonly Iterable<ContinuationRow>[], tooLong: number, output: PartOutput): Promise<Counts> {
+  const table = await output.table('continuations', continuationsTable);
+  const counts = { mismatches: 0, tokens: 0, emptyContext: 0, tooLong };
+  for (const rows of questions)
+    for (const row of rows) {
+      await table.append(row);
+      counts.mismatches++;
+      counts.tokens += row.small_output_ids.length;
+      if (row.common_context === '') counts.emptyContext++;
+    }
+  return counts;
+}
 
 async function readQuestions(
   { firstQuestion, questions: span }: PartPlan,
@@ -120,16 +152,31 @@ async function readQuestions(
   return { questions, tooLong };
 }
 
-function* rowsOf(
+function rowsOf(
   { dataId, ids, mismatches }: Question,
-  { tokenizer, rule }: Tools,
+  tools: Tools,
   params: ContinueParams,
   journal: PartJournal,
+): Iterable<ContinuationRow> {
+  const both = mismatches.map((mismatch) => ({
+    mismatch,
+    real: realBranch(ids, mismatch.position, params.maxNewTokens, tools.rule),
+    small: branchSchema.parse(journal.get(keyOf(dataId, mismatch.position))),
+  }));
+  return branchRows(dataId, ids, both, tools, params);
+}
+
+/** `ids`: the text that both begin with, up to each mismatch. */
+function* branchRows(
+  dataId: number,
+  ids: readonly number[],
+  both: Iterable<{ readonly mismatch: Mismatch; readonly real: Branch; readonly small: Branch }>,
+  { tokenizer, rule }: Tools,
+  params: ContinueParams,
 ): Generator<ContinuationRow> {
   const text = new ResponseText(ids, tokenizer);
-  for (const { position, realToken, slmToken } of mismatches) {
-    const small: Branch = branchSchema.parse(journal.get(keyOf(dataId, position)));
-    const real = realBranch(ids, position, params.maxNewTokens, rule);
+  for (const { mismatch, real, small } of both) {
+    const { position, realToken, slmToken } = mismatch;
     const texts = text.texts(
       position,
       { token: slmToken, ids: small.ids, isStop: rule.stops.has(slmToken) },
@@ -147,6 +194,10 @@ function* rowsOf(
       small_finish: small.finish,
     };
   }
+}
+
+function textsWithin({ name }: PartPlan, respond: StepReader): number {
+  return respond.manifest.parts.find(({ part }) => part === name)?.counts['finished'] ?? 0;
 }
 
 function mismatchesWithin({ firstQuestion, questions }: PartPlan, prefill: StepReader): number {

@@ -2,6 +2,7 @@ import type { StepReader } from '../step.ts';
 import { continuationsTable, prefillTable, responsesTable, verdictsTable, type ContinuationRow, type VerdictRow } from '../tables.ts';
 import type { LabelClass } from './distribution.ts';
 import type { LabelChain } from './label-chain.ts';
+import { writerOf } from '../writer.ts';
 import { Sample, type Place } from './samples.ts';
 
 /** A labelled token with what a person needs to judge the label. */
@@ -105,7 +106,7 @@ interface IdenticalOptions {
 }
 
 /** Of some questions only: predictions of all are the largest thing in a workspace. */
-async function identicalTokens({ prefill, respond }: LabelChain, options: IdenticalOptions): Promise<readonly Example[]> {
+async function identicalTokens({ prefill, respond, verify }: LabelChain, options: IdenticalOptions): Promise<readonly Example[]> {
   const { count, seed, from, to, finalMaxTokenId, decode } = options;
   const questions = new Sample<number>(count, seed);
   for (const { firstQuestion } of prefill.parts(from, to)) questions.offer(String(firstQuestion), firstQuestion);
@@ -114,9 +115,14 @@ async function identicalTokens({ prefill, respond }: LabelChain, options: Identi
   const columns = ['token_id', 'next_token', 'slm_token', 'token_type'] as const;
   for (const dataId of questions.items) {
     const own = new Sample<Place & { readonly token: number }>(each, seed);
+    // in a text that the SLM wrote it always says what is there
+    const judged = new Set<number>();
+    if (writerOf(respond) === 'slm')
+      for await (const { token_id: at } of verify.rows('verdicts', verdictsTable, { from: dataId, to: dataId + 1, columns: ['token_id'] }))
+        judged.add(at);
     const rows = prefill.rows('rows', prefillTable(anyShape), { from: dataId, to: dataId + 1, columns: [...columns] });
     for await (const { token_id, next_token: token, slm_token, token_type } of rows)
-      if (token === slm_token && token_type > 0 && token_id <= finalMaxTokenId)
+      if (token === slm_token && token_type > 0 && token_id <= finalMaxTokenId && !judged.has(token_id + 1))
         own.offer(`${dataId}/${token_id}`, { dataId, tokenId: token_id + 1, token });
     for (const place of own.items) places.offer(`${dataId}/${place.tokenId}`, place);
   }

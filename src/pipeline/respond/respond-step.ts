@@ -14,7 +14,7 @@ const answerSchema = z.object({ ids: z.array(z.int()), finish: z.enum(['stop', '
 
 const selectedOf = oncePerRun(({ inputs, params }: StepWork<RespondParams>) => selectQuestions(inputs.of('convert'), params));
 
-/** What the LLM answers to each question, with the prompt that the SLM gets when it serves. */
+/** What the LLM, or the SLM where it is the writer, answers to each question, with the prompt that the SLM gets when it serves. */
 export const respondStep: StepDefinition<RespondParams> = {
   name: 'respond',
   format: 1,
@@ -27,10 +27,10 @@ export const respondStep: StepDefinition<RespondParams> = {
   async check(work) {
     const { calls, context } = work;
     checkOneVocabulary(calls.engine('slm').tokenizer, calls.engine('llm').tokenizer);
-    const contextLength = await contextLengthOf('llm', work);
-    const { maxNewTokens } = work.params;
+    const { maxNewTokens, writer = 'llm' } = work.params;
+    const contextLength = await contextLengthOf(writer, work);
     if (contextLength < maxNewTokens)
-      context.log.warn({ contextLength, maxNewTokens }, 'the LLM takes shorter sequences than maxNewTokens: answers end there');
+      context.log.warn({ writer, contextLength, maxNewTokens }, 'the writer takes shorter sequences than maxNewTokens: answers end there');
   },
   plan: async (work) => planResponses(await selectedOf(work)),
   async total(work, parts) {
@@ -43,7 +43,7 @@ export const respondStep: StepDefinition<RespondParams> = {
     const questions: QuestionRow[] = [];
     for await (const row of work.inputs.of('convert').rows('questions', questionsTable, { from, to }))
       if (asked.has(row.data_id)) questions.push(row);
-    const contextLength = await contextLengthOf('llm', work);
+    const contextLength = await contextLengthOf(work.params.writer ?? 'llm', work);
     const rows = await Promise.all(questions.map((question) => respond(question, contextLength, work, journal)));
 
     const finished = await output.table('finished', responsesTable);
@@ -90,12 +90,13 @@ async function respond(
 }
 
 /** Until an end token or the limit; a prompt that leaves no room has an empty answer, which is not finished. */
-async function generate({ ids: prompt }: Prompt, limit: number, { calls }: StepWork<RespondParams>): Promise<GeneratedAnswer> {
+async function generate({ ids: prompt }: Prompt, limit: number, { calls, params }: StepWork<RespondParams>): Promise<GeneratedAnswer> {
   const ids: number[] = [];
-  const endIds = new Set(calls.engine('llm').tokenizer.endIds);
+  const { writer = 'llm' } = params;
+  const endIds = new Set(calls.engine(writer).tokenizer.endIds);
   // A server may stop earlier than asked, when its own limits are reached: it is asked to go on.
   while (ids.length < limit) {
-    const { tokens, finish } = await calls.generate('llm', { ids: [...prompt, ...ids], maxNewTokens: limit - ids.length });
+    const { tokens, finish } = await calls.generate(writer, { ids: [...prompt, ...ids], maxNewTokens: limit - ids.length });
     for (const { id } of tokens) ids.push(id);
     if (finish === 'stop' || endIds.has(ids.at(-1) ?? -1)) return { ids, finish: 'stop' };
   }

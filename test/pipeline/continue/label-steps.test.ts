@@ -6,6 +6,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Tokenizer } from '../../../src/model/tokenizer.ts';
 import { defaultTuning, type StepContext, type StepEngine } from '../../../src/pipeline/step.ts';
+import { constructStep } from '../../../src/pipeline/construct/construct-step.ts';
+import { examplesOf } from '../../../src/pipeline/report/examples.ts';
+import { openLabelChain } from '../../../src/pipeline/report/label-chain.ts';
+import { makeSpec, runStep } from '../../../src/pipeline/run-step.ts';
+import { Workspace } from '../../../src/pipeline/workspace/workspace.ts';
 import { continuationsTable, prefillTable, responsesTable, verdictsTable } from '../../../src/pipeline/tables.ts';
 import { EngineError, type GenerateCall, type SglangClient } from '../../../src/sglang/index.ts';
 import { finishedFiles, leftovers, temporaryFolder } from '../files.ts';
@@ -311,6 +316,72 @@ describe('respond, continue and verify', function () {
       field: 'params.itemIds',
       message: /tiny\/nobody/,
     });
+  });
+
+  it('label what the SLM wrote by what the LLM, reading along, would have said', async () => {
+    const copy = join(folder, 'slm-writes');
+    const asked = { ...params, respond: { ...params.respond, writer: 'slm' } };
+    const manifests = await runTinySteps(asked, () => tinyContext(copy, engines));
+    const table = prefillTable({ hiddenSize: 64, hiddenType: 'bfloat16', topCount: 100 });
+    const predictions = await rowsOf(copy, manifests.prefill!, 'rows', table);
+    // but where two tokens are all but equal it says again what it wrote
+    const again = predictions.filter(({ token_type: type, slm_token: token, next_token: next }) => type > 0 && token === next);
+    const own = new Set(again.map((row) => `${row.data_id}/${row.token_id + 1}`));
+    const answering = predictions.filter(({ token_type: type }) => type > 0).length;
+    assert.ok(own.size >= 0.98 * answering, `${own.size} of ${answering}`);
+    const said = await rowsOf(copy, manifests.respond!, 'finished', responsesTable);
+    const rows = await rowsOf(copy, manifests.continue!, 'continuations', continuationsTable);
+    const thinkEnd = engines.llm.tokenizer.tokenToId.get('</think>');
+    // asked token by token, the LLM says the same, and parts from the texts there and nowhere else
+    const expected: (readonly number[])[] = [];
+    for (const { data_id: dataId, input_ids: input, output_ids: output } of said) {
+      const ids = [...Array.from(input), ...Array.from(output)];
+      const begins = ids.indexOf(engines.slm.tokenizer.tokenToId.get('<think>') ?? -1);
+      for (let at = begins + 1; at < ids.length; at++) {
+        const { tokens } = await engines.llm.client.generate({ ids: ids.slice(0, at), maxNewTokens: 1, timeoutMs: 10_000 });
+        const token = tokens[0]?.id ?? -1;
+        if (token !== ids[at] && token !== thinkEnd && own.has(`${dataId}/${at}`)) expected.push([dataId, at, token, ids[at] ?? -1]);
+      }
+    }
+    assert.deepEqual(
+      rows.map((row) => [row.data_id, row.token_id, row.real_token, row.pred_small_token]),
+      expected,
+    );
+    for (const row of rows) assert.ok(row.real_token !== row.pred_small_token && row.small_diverge_text !== row.reference_diverge_text);
+    const { divergent = 0, neutral = 0 } = manifests.verify?.counts ?? {};
+    assert.ok(divergent > 0 && neutral > 0 && divergent + neutral === rows.length);
+    // stopped in the middle, it goes on and leaves the same bytes
+    const resumed = join(folder, 'slm-writes-again');
+    cpSync(copy, resumed, { recursive: true });
+    for (const entry of readdirSync(resumed)) if (/^(continue|verify)-/.test(entry)) rmSync(join(resumed, entry), { recursive: true });
+    const stop = new AbortController();
+    let calls = 0;
+    const counted = behind(engines.llm, () => {
+      if (++calls > 30) stop.abort(new Error('told to'));
+      return Promise.resolve();
+    });
+    const tuning = { ...defaultTuning, concurrency: 1 };
+    const stopped = tinyContext(resumed, { ...engines, llm: counted }, { signal: stop.signal, tuning });
+    await assert.rejects(runTinyStep('continue', asked.continue, manifests, stopped), { code: 'PIPELINE_STOPPED' });
+    await runTinyStep('continue', asked.continue, manifests, tinyContext(resumed, engines));
+    const continued = (all: Readonly<Record<string, string>>) => Object.entries(all).filter(([name]) => name.startsWith('continue-'));
+    assert.deepEqual(continued(finishedFiles(resumed)), continued(finishedFiles(copy)));
+
+    const inputs = Object.fromEntries(
+      constructStep.inputs.map((name) => [name, { hash: manifests[name]?.hash ?? '', digest: manifests[name]?.digest ?? '' }]),
+    );
+    const construct = makeSpec(constructStep, { validationShare: 0.25, testShare: 0.25 }, inputs);
+    const outcome = await runStep(constructStep, construct, tinyContext(copy, {}));
+    assert.ok(outcome.sealed);
+    assert.deepEqual(
+      [outcome.manifest.counts['divergent'], outcome.manifest.counts['neutral'], outcome.manifest.counts['rows']],
+      [divergent, neutral, predictions.length],
+    );
+    const chain = await openLabelChain(new Workspace(copy));
+    const places = new Set(rows.map((row) => `${row.data_id}/${row.token_id}`));
+    const { identical } = await examplesOf(chain, { count: 200 });
+    assert.ok(identical.length > 20);
+    assert.ok(identical.every(({ dataId, tokenId }) => !places.has(`${dataId}/${tokenId}`)));
   });
 
   it('refuse two models of different families', async () => {
