@@ -31,15 +31,26 @@ for (const suite of suites.filter((each) => (wanted.length > 0 ? wanted.includes
   if (run.status !== 0) failedToRun = true;
 }
 
-const sums = [0, 0, 0];
+interface Totals {
+  readonly passes: number;
+  readonly failures: number;
+  readonly pending: number;
+  /** Title and reason of each. */
+  readonly failed: readonly string[];
+}
+
+let totals: readonly Totals[] = [];
 try {
-  for (const line of readFileSync(totalsFile, 'utf8').trim().split('\n')) {
-    for (const [index, count] of line.split(' ').entries()) sums[index] = (sums[index] ?? 0) + Number(count);
-  }
+  const lines = readFileSync(totalsFile, 'utf8').trim().split('\n');
+  totals = lines.map((line) => JSON.parse(line) as Totals);
 } catch {
   failedToRun = true;
 }
 rmSync(folder, { recursive: true });
-const [passed, failed, skipped] = sums;
+const sum = (of: (each: Totals) => number): number => totals.reduce((total, each) => total + of(each), 0);
+const [passed, failed, skipped] = [sum((each) => each.passes), sum((each) => each.failures), sum((each) => each.pending)];
+// once more, close to the end: of a long output often no more than that is kept
+if (failed > 0) console.log('\nFailed:');
+for (const text of totals.flatMap((each) => each.failed)) console.log(`- ${text.replace(/\s+/g, ' ').slice(0, 400)}`);
 console.log(`\n${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}`);
 process.exit(failedToRun || failed ? 1 : 0);
