@@ -2,6 +2,7 @@ import { containers } from '../api/names.ts';
 import type { Scheme } from '../api/names.ts';
 import type { KubeObject } from '../kube/index.ts';
 import type { Pod } from '../kube/resources.ts';
+import { leaderWorkerSetKind } from '../manifests/index.ts';
 import { creationProblem, isReady, podProblem } from './pod-problem.ts';
 import type { Problem } from './pod-problem.ts';
 
@@ -53,7 +54,7 @@ export function roleState(wanted: number, workload: Workload | undefined, pods: 
   const status = workload?.status;
   const replicas = status?.replicas ?? 0;
   const updated = status?.updatedReplicas ?? 0;
-  const ready = status?.readyReplicas ?? 0;
+  const ready = Math.min(status?.readyReplicas ?? 0, readyReplicas(workload, pods));
   const observed = (status?.observedGeneration ?? -1) >= (workload?.metadata?.generation ?? 0) && workload?.spec?.replicas === wanted;
   const complete = observed && replicas === wanted && updated === wanted && ready === wanted;
   return {
@@ -67,6 +68,12 @@ export function roleState(wanted: number, workload: Workload | undefined, pods: 
       status?.conditions?.some(({ type, reason }) => type === 'Progressing' && reason === 'ProgressDeadlineExceeded') ?? false,
     waitingSince: oldestUnready(pods),
   };
+}
+
+/** What the pods say: a Deployment's count comes later, on a busy cluster many seconds, when they are gone. A replica of a group is many pods. */
+function readyReplicas(workload: Workload | undefined, pods: readonly Pod[]): number {
+  if (workload?.kind === leaderWorkerSetKind) return Infinity;
+  return pods.filter((pod) => !pod.metadata?.deletionTimestamp && isReady(pod)).length;
 }
 
 function oldestUnready(pods: readonly Pod[]): Date | undefined {

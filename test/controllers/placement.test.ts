@@ -346,9 +346,12 @@ describe('placements, by the controller on a real API server', function () {
       );
       const pod = await makePod(spec?.template as object, { podIP: '192.0.2.8', conditions: [{ type: 'Ready', status: 'True' }] });
       await completed(`${name}-${target}-slm`);
+      const llm = await admin.get(deployments, { namespace, name: `${name}-${target}-llm` });
+      const ready = { conditions: [{ type: 'Ready', status: 'True' }] };
+      const llmPods = [await makePod(llm.spec?.template as object, ready), await makePod(llm.spec?.template as object, ready)];
       await completed(`${name}-${target}-llm`, 2);
       await until('no LeaderWorkerSet', 60_000, async () => (await admin.list(leaderWorkerSets, { namespace })).items.length === 0);
-      await admin.delete(pods, { namespace, name: pod }, { gracePeriodSeconds: 0 });
+      for (const each of [pod, ...llmPods]) await admin.delete(pods, { namespace, name: each }, { gracePeriodSeconds: 0 });
     });
   });
 });
