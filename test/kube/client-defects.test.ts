@@ -211,7 +211,7 @@ describe('client', () => {
     assert.equal(resourceVersion, '9');
     assert.deepEqual(
       server.requests.map(({ query }) => [query.get('limit'), query.get('labelSelector')]),
-      Array.from({ length: 3 }, () => ['500', 'app in (x,y)']),
+      Array.from({ length: 3 }, () => ['100', 'app in (x,y)']),
     );
   });
 
@@ -225,7 +225,7 @@ describe('client', () => {
     assert.equal((await client.list(pods)).items.length, 1);
     assert.deepEqual(
       server.requests.map(({ query }) => query.get('limit')),
-      ['500', '500', null],
+      ['100', '100', null],
     );
   });
 
