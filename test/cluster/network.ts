@@ -42,16 +42,16 @@ async function assertRangeIsFree(ip: string): Promise<void> {
   }
 }
 
-/** Makes the node's interface, unless it is there, with a route that keeps Service addresses from leaving by the default route. */
+/** Makes the node's interface, unless it is there, with routes that keep addresses of Services, and of pods that are gone, from leaving by the default route. */
 export async function createNodeInterface({ ip }: Pick<Tools, 'ip'>): Promise<void> {
-  const { nodeInterface, nodeAddress, serviceRange } = settings;
+  const { nodeInterface, nodeAddress, serviceRange, podRange } = settings;
   if ((await tryRun(ip, ['link', 'show', nodeInterface])) === undefined) {
     await assertRangeIsFree(ip);
     await run(ip, ['link', 'add', nodeInterface, 'type', 'bridge']);
   }
   await run(ip, ['address', 'replace', `${nodeAddress}/32`, 'dev', nodeInterface]);
   await run(ip, ['link', 'set', nodeInterface, 'up']);
-  await run(ip, ['route', 'replace', serviceRange, 'dev', nodeInterface]);
+  for (const range of [serviceRange, podRange]) await run(ip, ['route', 'replace', range, 'dev', nodeInterface]);
 }
 
 /** Our end of each pod's link has the pods' gateway address; others' interfaces don't. */
