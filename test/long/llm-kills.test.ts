@@ -7,8 +7,8 @@ import { randomInt } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
+import { pause } from '../../src/kube/clock.ts';
 import { KubeConfig } from '@kubernetes/client-node';
 import { KubeClient } from '../../src/kube/index.ts';
 import type { Pod } from '../../src/kube/resources.ts';
@@ -181,13 +181,13 @@ describe(`LLM pods killed at random for ${seconds} s under load (R2R_TEST_SEED=$
       const own = draws(mix(seed, [which]));
       while (!over.signal.aborted) {
         await askOnce(anyOf(own), own() < 0.5, tooLate.signal);
-        await sleep(own() * 300, undefined, { signal: over.signal }).catch(() => undefined);
+        await pause(own() * 300, over.signal);
       }
     };
     const welcome = async (): Promise<void> => {
       const [own, inside] = [draws(mix(seed, [clients])), new Set<Promise<unknown>>()];
       while (!over.signal.aborted) {
-        await sleep(own() * 2 * newcomerEveryMs, undefined, { signal: over.signal }).catch(() => undefined);
+        await pause(own() * 2 * newcomerEveryMs, over.signal);
         if (inside.size >= mostNewcomers) continue;
         const asking: Promise<unknown> = askOnce(anyOf(own), own() < 0.5, tooLate.signal).finally(() => inside.delete(asking));
         inside.add(asking);

@@ -1,6 +1,6 @@
 /** Kills pods at random, in the ways that pods end: deleted at once, deleted with their grace period, and their process killed. */
 import { readFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { pause } from '../../../src/kube/clock.ts';
 import { pods } from '../../../src/kube/resources.ts';
 import type { Pod } from '../../../src/kube/resources.ts';
 import type { KubeClient } from '../../../src/kube/index.ts';
@@ -44,9 +44,8 @@ export class PodKiller {
     const { random } = this.#options;
     for (;;) {
       const pauseMs = shortestPauseMs + random() * (longestPauseMs - shortestPauseMs);
-      await sleep(pauseMs, undefined, { signal: over }).catch(() => undefined);
-      for (const until = Date.now() + mercyMs; Date.now() < until && !over.aborted && !(await this.#someReady());)
-        await sleep(250, undefined, { signal: over }).catch(() => undefined);
+      await pause(pauseMs, over);
+      for (const until = Date.now() + mercyMs; Date.now() < until && !over.aborted && !(await this.#someReady());) await pause(250, over);
       if (over.aborted) return;
       await this.#kill();
     }

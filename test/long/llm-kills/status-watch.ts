@@ -1,5 +1,5 @@
 /** Holds what the operator says of a deployment against its pods, all the time. */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { pause } from '../../../src/kube/clock.ts';
 import { findCondition, reasons } from '../../../src/api/conditions.ts';
 import { r2rDeployments } from '../../../src/controllers/resource-types.ts';
 import type { KubeClient } from '../../../src/kube/index.ts';
@@ -36,7 +36,7 @@ export class StatusWatch {
   async run(over: AbortSignal): Promise<void> {
     while (!over.aborted) {
       await this.#look();
-      await sleep(everyMs, undefined, { signal: over }).catch(() => undefined);
+      await pause(everyMs, over);
     }
   }
 
