@@ -10,10 +10,11 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { stepNames } from '../src/pipeline/step-identity.ts';
-import { aims } from './pipeline/aims.ts';
+import { aim, aims } from './pipeline/aims.ts';
+import { compareFrontiers, compareSolved, type Comparison, type SolvedPoint } from './pipeline/curves.ts';
 import { label, type Labelled } from './pipeline/labelling.ts';
 import { startEngineProcess, stopAll } from './pipeline/processes.ts';
-import { byQuestions, labelCosts, type PipelineResults } from './pipeline/results.ts';
+import { byQuestions, halfway, labelCosts, type PipelineResults } from './pipeline/results.ts';
 import { train, training } from './pipeline/training.ts';
 import { heldOutProblems, measure, percent, rounded, type Measured, type Way } from './quality/measure.ts';
 import { models, withPair } from './quality/routed-pair.ts';
@@ -24,10 +25,10 @@ const problems = heldOutProblems(Number(values.problems));
 /** Besides all of them: a step's memory must not follow their number. */
 const fewer = [10, 100].filter((count) => count < questions);
 const curves: Readonly<Record<'neural' | 'entropy', readonly Way[]>> = {
-  neural: [0.77, 0.74, 0.7, 0.65, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, undefined, 0.01, 0.003].map((threshold): Way =>
+  neural: [0.77, 0.74, 0.7, 0.65, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, undefined, 0.01, 0.003, 0.001, 0.00025].map((threshold): Way =>
     threshold === undefined ? ['neural'] : ['neural', threshold],
   ),
-  entropy: [2.15, 2, 1.6, 1.4, 1.2, 1.05, 0.9, 0.75, 0.6, 0.45].map((nats): Way => ['entropy', nats]),
+  entropy: [2.15, 2, 1.8, 1.6, 1.5, 1.4, 1.3, 1.2, 1.1, 1.05, 0.9, 0.75, 0.6, 0.5, 0.45].map((nats): Way => ['entropy', nats]),
 };
 
 const folder = mkdtempSync(join(tmpdir(), 'r2r-bench-pipeline-'));
@@ -79,11 +80,27 @@ if (!own) throw new Error("the router's own threshold was measured");
 
 const { identical = 0, neutral = 0, divergent = 0, unknown = 0, rows = 0 } = labelled.steps.construct.counts;
 const labellingSeconds = stepNames.reduce((sum, step) => sum + labelled.steps[step].seconds, 0);
-const point = ({ threshold, accuracy, llmShare }: Measured & { readonly threshold: number }) => ({
-  threshold: rounded(threshold, 4),
+const point = ({ threshold, accuracy, llmShare }: SolvedPoint) => ({
+  threshold: rounded(threshold, 5),
   accuracy: rounded(accuracy, 4),
   llmShare: rounded(llmShare, 4),
 });
+/** With its ends: thresholds that route nothing and everything are the models alone, whatever routes. */
+const whole = (curve: readonly SolvedPoint[]): readonly SolvedPoint[] => [
+  { ...measured.slm, threshold: Infinity },
+  ...curve,
+  { ...measured.llm, threshold: 0 },
+];
+const [network, entropy] = [whole(measured.neural), whole(measured.entropy)];
+const compared = (at: Comparison): Comparison => ({
+  llmShare: rounded(at.llmShare, 4),
+  network: rounded(at.network, 4),
+  entropy: rounded(at.entropy, 4),
+});
+const comparison = {
+  frontiers: compareFrontiers(network, entropy, aim.llmShare).map(compared),
+  thresholds: compareSolved(network, entropy, aim.llmShare).map((at) => ({ ...compared(at), standardError: rounded(at.standardError, 4) })),
+};
 const utilisation = (step: 'respond' | 'prefill' | 'continue' | 'verify') => rounded(labelled.steps[step].engineUtilisation ?? 0, 3);
 const results: PipelineResults = {
   machine: `${cpus().length} x ${cpus()[0]?.model ?? 'CPU'}, shared`,
@@ -105,11 +122,15 @@ const results: PipelineResults = {
   llm: { accuracy: rounded(measured.llm.accuracy, 4) },
   slm: { accuracy: rounded(measured.slm.accuracy, 4) },
   curves: { neural: measured.neural.map(point), entropy: measured.entropy.map(point) },
+  comparison,
   seconds: { labelling: rounded(labellingSeconds, 1), training: rounded(trained.seconds, 1) },
   training,
   costPerLabel: labelCosts(labelled),
   peakMiBByQuestions: byQuestions(runs),
+  peakMiBHalfway: halfway(labelled),
 };
+for (const { llmShare, network, entropy } of comparison.frontiers)
+  console.log(`the best for ${percent(llmShare)} LLM tokens: network ${percent(network)} right, entropy ${percent(entropy)}`);
 const missed = aims(results);
 for (const each of missed) console.error(`missed: ${each}`);
 if (questions === 1000 && problems.length === 200) {

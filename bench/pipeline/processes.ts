@@ -7,7 +7,7 @@ import { stepEnv } from '../../src/manifests/index.ts';
 const root = join(import.meta.dirname, '../..');
 const main = join(root, 'src/cli/main.ts');
 /** As images/router/Dockerfile starts it. */
-const nodeFlags = ['--max-semi-space-size=2'];
+const nodeFlags = ['--max-semi-space-size=2', '--initial-old-space-size=8'];
 const children = new Set<ChildProcess>();
 /** Linux: `CLK_TCK`, which is 100 on every kernel that is built these days. */
 const ticksPerSecond = 100;
@@ -45,6 +45,8 @@ export interface Ended {
   readonly seconds: number;
   /** Its largest resident set, from `/proc`; it is looked at ten times a second, and the kernel keeps the maximum. */
   readonly peakMiB: number;
+  /** The same up to the middle of its time: what follows the amount of work goes on growing behind it. */
+  readonly peakMiBHalfway: number;
   /** Up to a tenth of a second before its end. */
   readonly cpuSeconds: number;
 }
@@ -75,9 +77,10 @@ async function ended(child: ChildProcess, name: string): Promise<Ended> {
   const started = performance.now();
   const output = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr'] as const) child[stream]?.on('data', (chunk: Buffer) => (output[stream] += chunk.toString()));
-  let [peakMiB, cpuSeconds] = [0, 0];
+  const peaks: number[] = [];
+  let cpuSeconds = 0;
   const look = (): void => {
-    peakMiB = Math.max(peakMiB, peakMiBOf(child.pid));
+    peaks.push(Math.max(peaks.at(-1) ?? 0, peakMiBOf(child.pid)));
     cpuSeconds = Math.max(cpuSeconds, cpuSecondsOf(child.pid));
   };
   const looking = setInterval(look, 100);
@@ -85,7 +88,9 @@ async function ended(child: ChildProcess, name: string): Promise<Ended> {
   clearInterval(looking);
   children.delete(child);
   if (code !== 0) throw new Error(`${name} ended with ${code}: ${output.stderr || output.stdout.slice(-2000)}`);
-  return { stdout: output.stdout, seconds: (performance.now() - started) / 1000, peakMiB, cpuSeconds };
+  const seconds = (performance.now() - started) / 1000;
+  const [peakMiB = 0, peakMiBHalfway = 0] = [peaks.at(-1), peaks[peaks.length >> 1]];
+  return { stdout: output.stdout, seconds, peakMiB, peakMiBHalfway, cpuSeconds };
 }
 
 function peakMiBOf(pid: number | undefined): number {

@@ -1,5 +1,6 @@
 import { stepNames, type StepName } from '../../src/pipeline/step-identity.ts';
 import { rounded } from '../quality/measure.ts';
+import type { Comparison, PairedComparison } from './curves.ts';
 import type { Labelled, StepRun } from './labelling.ts';
 import type { training } from './training.ts';
 
@@ -28,12 +29,16 @@ export interface PipelineResults {
   readonly llm: { readonly accuracy: number };
   readonly slm: { readonly accuracy: number };
   readonly curves: Readonly<Record<'neural' | 'entropy', readonly CurvePoint[]>>;
+  /** The network beside entropy, up to the share that may be spent: the best that thresholds and mixes of two can do, and each threshold by itself. */
+  readonly comparison: { readonly frontiers: readonly Comparison[]; readonly thresholds: readonly PairedComparison[] };
   readonly seconds: { readonly labelling: number; readonly training: number };
   readonly training: typeof training;
   /** CPU milliseconds for each label: of the step's own process, and of the model servers meanwhile. */
   readonly costPerLabel: Readonly<Record<StepName, { readonly ownCpuMs: number; readonly engineCpuMs: number }>>;
   /** Largest resident set of each step's process, by number of questions. */
   readonly peakMiBByQuestions: Readonly<Record<StepName, Readonly<Record<string, number>>>>;
+  /** The same of all questions, when a step had half of its time behind it. */
+  readonly peakMiBHalfway: Readonly<Record<StepName, number>>;
 }
 
 const forEachStep = <T>(value: (step: StepName) => T) =>
@@ -47,6 +52,9 @@ export function labelCosts({ steps }: Labelled): PipelineResults['costPerLabel']
   });
   return forEachStep((step) => cost(steps[step]));
 }
+
+export const halfway = ({ steps }: Labelled): PipelineResults['peakMiBHalfway'] =>
+  forEachStep((step) => Math.round(steps[step].peakMiBHalfway));
 
 export function byQuestions(runs: ReadonlyMap<number, Labelled>): PipelineResults['peakMiBByQuestions'] {
   return forEachStep((step) => Object.fromEntries([...runs].map(([count, { steps }]) => [count, Math.round(steps[step].peakMiB)])));

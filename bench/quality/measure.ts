@@ -16,7 +16,11 @@ export interface Measured {
   readonly accuracy: number;
   readonly llmShare: number;
   readonly tokensPerSecond: number;
+  /** Each problem, in the order in which they were given. */
+  readonly solved: readonly boolean[];
 }
+
+type Point = Pick<Measured, 'accuracy' | 'llmShare'>;
 
 interface Answer {
   readonly choices: readonly { readonly message: { readonly content: string } }[];
@@ -34,7 +38,7 @@ export function heldOutProblems(count: number): readonly Problem[] {
 }
 
 /** What mixing whole answers of the two models would solve at an LLM share: the line that routing has to lie above. */
-export function straightLine(slm: Measured | undefined, llm: Measured | undefined): (llmShare: number) => number {
+export function straightLine(slm: Point | undefined, llm: Point | undefined): (llmShare: number) => number {
   if (!slm || !llm) throw new Error('both models alone are part of the measurement');
   return (share) => slm.accuracy + ((share - slm.llmShare) / (llm.llmShare - slm.llmShare)) * (llm.accuracy - slm.accuracy);
 }
@@ -57,21 +61,23 @@ async function ask(url: string, { question }: Problem, strategy: StrategyName, t
 /** Asks all of `asked`, `concurrency` at a time. */
 export async function measure(url: string, asked: readonly Problem[], concurrency: number, [strategy, threshold]: Way): Promise<Measured> {
   const started = performance.now();
-  const next = asked.values();
-  let [right, tokens, fromLlm] = [0, 0, 0];
+  const next = asked.entries();
+  const solved = asked.map(() => false);
+  let [tokens, fromLlm] = [0, 0];
   const worker = async (): Promise<void> => {
-    for (const problem of next) {
+    for (const [index, problem] of next) {
       const { choices, usage, r2r } = await ask(url, problem, strategy, threshold);
-      if (/answer is (\d+)/.exec(choices[0]?.message.content ?? '')?.[1] === problem.answer) right++;
+      solved[index] = /answer is (\d+)/.exec(choices[0]?.message.content ?? '')?.[1] === problem.answer;
       tokens += usage.completion_tokens;
       fromLlm += r2r.token_counts.llm;
     }
   };
   await Promise.all(Array.from({ length: concurrency }, worker));
   return {
-    accuracy: right / asked.length,
+    accuracy: solved.filter(Boolean).length / asked.length,
     llmShare: fromLlm / tokens,
     tokensPerSecond: tokens / ((performance.now() - started) / 1000),
+    solved,
   };
 }
 

@@ -39,7 +39,7 @@ export class ServedRouter {
   static async start(options: ServeOptions): Promise<ServedRouter> {
     // as the router's image starts it
     const child = fork(join(here, 'serve.ts'), [JSON.stringify(options)], {
-      execArgv: [...process.execArgv, '--max-semi-space-size=2'],
+      execArgv: [...process.execArgv, '--max-semi-space-size=2', '--initial-old-space-size=8'],
       env: routerEnvironment,
     });
     children.add(child);
