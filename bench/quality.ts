@@ -88,7 +88,7 @@ const straight = straightLine(
   rows.find(({ strategy }) => strategy === 'llm'),
 );
 const below = rows.filter(
-  ({ strategy, accuracy, llmShare }) => (strategy === 'entropy' || strategy === 'neural') && accuracy <= straight(llmShare),
+  ({ strategy, accuracy, llmShare }) => (strategy === 'entropy' || strategy === 'neural') && llmShare > 0 && accuracy <= straight(llmShare),
 );
 
 const machine = `${cpus().length} x ${cpus()[0]?.model ?? 'CPU'}, shared`;
