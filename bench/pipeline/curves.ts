@@ -61,7 +61,8 @@ export function compareSolved(
   return sharesOf([...neural, ...entropy], largest).map((llmShare) => {
     const [network, rule] = [solvedAt(llmShare, neural), solvedAt(llmShare, entropy)];
     const differences = network.map((share, problem) => share - (rule[problem] ?? 0));
-    const variance = mean(differences.map((each) => (each - mean(differences)) ** 2));
+    const average = mean(differences);
+    const variance = mean(differences.map((each) => (each - average) ** 2));
     return { llmShare, network: mean(network), entropy: mean(rule), standardError: Math.sqrt(variance / differences.length) };
   });
 }

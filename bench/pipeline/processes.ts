@@ -3,11 +3,10 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stepEnv } from '../../src/manifests/index.ts';
+import { routerNodeFlags } from '../router-image.ts';
 
 const root = join(import.meta.dirname, '../..');
 const main = join(root, 'src/cli/main.ts');
-/** As images/router/Dockerfile starts it. */
-const nodeFlags = ['--max-semi-space-size=2', '--initial-old-space-size=8'];
 const children = new Set<ChildProcess>();
 /** Linux: `CLK_TCK`, which is 100 on every kernel that is built these days. */
 const ticksPerSecond = 100;
@@ -64,7 +63,7 @@ export async function runProgram(program: string, args: readonly string[], folde
 }
 
 function start(args: readonly string[], environment: Readonly<Record<string, string>>): ChildProcess {
-  const child = spawn(process.execPath, [...nodeFlags, main, ...args], {
+  const child = spawn(process.execPath, [...routerNodeFlags, main, ...args], {
     cwd: root,
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],

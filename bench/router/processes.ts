@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { RouterConfigInput } from '../../src/api/router-config.ts';
 import type { RouterStatus } from '../../src/api/router-status.ts';
+import { routerNodeFlags } from '../router-image.ts';
 import type { BenchModel } from './model.ts';
 import type { NetworkTime } from './network-times.ts';
 import type { Reading } from './instruments.ts';
@@ -37,9 +38,8 @@ export class ServedRouter {
   }
 
   static async start(options: ServeOptions): Promise<ServedRouter> {
-    // as the router's image starts it
     const child = fork(join(here, 'serve.ts'), [JSON.stringify(options)], {
-      execArgv: [...process.execArgv, '--max-semi-space-size=2', '--initial-old-space-size=8'],
+      execArgv: [...process.execArgv, ...routerNodeFlags],
       env: routerEnvironment,
     });
     children.add(child);
