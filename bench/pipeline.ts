@@ -14,7 +14,7 @@ import { aim, aims } from './pipeline/aims.ts';
 import { compareFrontiers, compareSolved, type Comparison, type SolvedPoint } from './pipeline/curves.ts';
 import { label, type Labelled } from './pipeline/labelling.ts';
 import { startEngineProcess, stopAll } from './pipeline/processes.ts';
-import { byQuestions, halfway, labelCosts, type PipelineResults } from './pipeline/results.ts';
+import { byQuestions, labelCosts, type PipelineResults } from './pipeline/results.ts';
 import { train, training } from './pipeline/training.ts';
 import { heldOutProblems, measure, percent, rounded, type Measured, type Way } from './quality/measure.ts';
 import { models, withPair } from './quality/routed-pair.ts';
@@ -127,7 +127,6 @@ const results: PipelineResults = {
   training,
   costPerLabel: labelCosts(labelled),
   peakMiBByQuestions: byQuestions(runs),
-  peakMiBHalfway: halfway(labelled),
 };
 for (const { llmShare, network, entropy } of comparison.frontiers)
   console.log(`the best for ${percent(llmShare)} LLM tokens: network ${percent(network)} right, entropy ${percent(entropy)}`);

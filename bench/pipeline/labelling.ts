@@ -12,7 +12,6 @@ export type Engines = Readonly<Record<EngineRole, EngineProcess>>;
 export interface StepRun {
   readonly seconds: number;
   readonly peakMiB: number;
-  readonly peakMiBHalfway: number;
   /** Of the step's own process. */
   readonly cpuSeconds: number;
   /** Of the model servers meanwhile. */
@@ -64,9 +63,9 @@ export async function label(workspace: string, questions: number, engines: Engin
     ]);
     const { hash, digest, counts } = JSON.parse(readFileSync(words, 'utf8')) as StepInput & Pick<StepRun, 'counts'>;
     done[step] = { hash, digest };
-    const { seconds, peakMiB, peakMiBHalfway, cpuSeconds } = run;
+    const { seconds, peakMiB, cpuSeconds } = run;
     const engineUtilisation = definition.engines.length > 0 ? utilisationIn(run.stdout) : undefined;
-    steps[step] = { seconds, peakMiB, peakMiBHalfway, cpuSeconds, engineCpuSeconds: cpuOf(engines) - before, engineUtilisation, counts };
+    steps[step] = { seconds, peakMiB, cpuSeconds, engineCpuSeconds: cpuOf(engines) - before, engineUtilisation, counts };
   }
   const { construct } = done;
   if (!construct) throw new Error('construct is a step');

@@ -44,8 +44,6 @@ export interface Ended {
   readonly seconds: number;
   /** Its largest resident set, from `/proc`; it is looked at ten times a second, and the kernel keeps the maximum. */
   readonly peakMiB: number;
-  /** The same up to the middle of its time: what follows the amount of work goes on growing behind it. */
-  readonly peakMiBHalfway: number;
   /** Up to a tenth of a second before its end. */
   readonly cpuSeconds: number;
 }
@@ -76,10 +74,9 @@ async function ended(child: ChildProcess, name: string): Promise<Ended> {
   const started = performance.now();
   const output = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr'] as const) child[stream]?.on('data', (chunk: Buffer) => (output[stream] += chunk.toString()));
-  const peaks: number[] = [];
-  let cpuSeconds = 0;
+  let [peakMiB, cpuSeconds] = [0, 0];
   const look = (): void => {
-    peaks.push(Math.max(peaks.at(-1) ?? 0, peakMiBOf(child.pid)));
+    peakMiB = Math.max(peakMiB, peakMiBOf(child.pid));
     cpuSeconds = Math.max(cpuSeconds, cpuSecondsOf(child.pid));
   };
   const looking = setInterval(look, 100);
@@ -87,9 +84,7 @@ async function ended(child: ChildProcess, name: string): Promise<Ended> {
   clearInterval(looking);
   children.delete(child);
   if (code !== 0) throw new Error(`${name} ended with ${code}: ${output.stderr || output.stdout.slice(-2000)}`);
-  const seconds = (performance.now() - started) / 1000;
-  const [peakMiB = 0, peakMiBHalfway = 0] = [peaks.at(-1), peaks[peaks.length >> 1]];
-  return { stdout: output.stdout, seconds, peakMiB, peakMiBHalfway, cpuSeconds };
+  return { stdout: output.stdout, seconds: (performance.now() - started) / 1000, peakMiB, cpuSeconds };
 }
 
 function peakMiBOf(pid: number | undefined): number {

@@ -37,8 +37,6 @@ export interface PipelineResults {
   readonly costPerLabel: Readonly<Record<StepName, { readonly ownCpuMs: number; readonly engineCpuMs: number }>>;
   /** Largest resident set of each step's process, by number of questions. */
   readonly peakMiBByQuestions: Readonly<Record<StepName, Readonly<Record<string, number>>>>;
-  /** The same of all questions, when a step had half of its time behind it. */
-  readonly peakMiBHalfway: Readonly<Record<StepName, number>>;
 }
 
 const forEachStep = <T>(value: (step: StepName) => T) =>
@@ -52,9 +50,6 @@ export function labelCosts({ steps }: Labelled): PipelineResults['costPerLabel']
   });
   return forEachStep((step) => cost(steps[step]));
 }
-
-export const halfway = ({ steps }: Labelled): PipelineResults['peakMiBHalfway'] =>
-  forEachStep((step) => Math.round(steps[step].peakMiBHalfway));
 
 export function byQuestions(runs: ReadonlyMap<number, Labelled>): PipelineResults['peakMiBByQuestions'] {
   return forEachStep((step) => Object.fromEntries([...runs].map(([count, { steps }]) => [count, Math.round(steps[step].peakMiB)])));
