@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run, tryRun } from './commands.ts';
@@ -36,21 +36,38 @@ describe('a lock between processes', () => {
       ),
       /^Error: no$/,
     );
-    await assert.rejects(stat(path), { code: 'ENOENT' });
+    await assert.rejects(lstat(path), { code: 'ENOENT' });
   });
 
-  it('is taken over from a holder that died', async () => {
+  it('is taken over from a holder that died, by one of those that wait', async () => {
     const path = join(folder, 'lock');
     const dead = (await run('sh', ['-c', 'echo $$'])).trim();
+    await symlink(dead, path);
+    await symlink(dead, `${path}.takeover`);
+    let inside = 0;
+    let most = 0;
+    const work = async () => {
+      most = Math.max(most, ++inside);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      inside--;
+      return 'done';
+    };
+    const silent = () => undefined;
+    assert.deepEqual(await Promise.all([1, 2, 3].map(() => locked(path, silent, work))), ['done', 'done', 'done']);
+    assert.equal(most, 1);
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('says so when something else is in its place', async () => {
+    const path = join(folder, 'lock');
     await mkdir(path);
-    await writeFile(join(path, 'pid'), dead);
-    assert.equal(
-      await locked(
+    await assert.rejects(
+      locked(
         path,
         () => undefined,
-        () => Promise.resolve('done'),
+        () => Promise.resolve(),
       ),
-      'done',
+      /lock is not a lock of this version, .* remove it/,
     );
   });
 });

@@ -1,12 +1,9 @@
 /** One holder at a time of a thing on this machine, across processes. */
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, readlink, rm, symlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { duration, type Progress } from './progress.ts';
 
-async function holder(folder: string): Promise<number | undefined> {
-  const pid = Number(await readFile(join(folder, 'pid'), 'utf8').catch(() => ''));
-  return Number.isInteger(pid) && pid > 0 ? pid : undefined;
-}
+const hasCode = (error: unknown, code: string): boolean => error instanceof Error && 'code' in error && error.code === code;
 
 /** Whether there is a process of that number, ours or not. */
 export function isAlive(pid: number): boolean {
@@ -14,36 +11,55 @@ export function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+    return hasCode(error, 'EPERM');
   }
 }
 
-async function acquire(folder: string): Promise<boolean> {
+/** The process that holds the lock; undefined if none does. */
+async function holder(path: string): Promise<number | undefined> {
   try {
-    await mkdir(folder);
-  } catch {
-    return false;
+    return Number(await readlink(path));
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined;
+    throw new Error(`${path} is not a lock of this version, which is a symbolic link: if nothing runs that uses it, remove it`, {
+      cause: error,
+    });
   }
-  await writeFile(join(folder, 'pid'), String(process.pid));
-  return true;
 }
 
-/** Runs `work` while holding the lock `folder` (a path that nobody else makes). A holder that died loses it. */
-export async function locked<T>(folder: string, progress: Progress, work: () => Promise<T>): Promise<T> {
-  await mkdir(dirname(folder), { recursive: true });
+/** A symbolic link is made and given its text, the holder's number, in one step: there is no lock without a name. */
+async function acquire(path: string): Promise<boolean> {
+  try {
+    await symlink(String(process.pid), path);
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return false;
+    throw error;
+  }
+}
+
+/** Frees a lock whose holder died. Under a lock of its own, lest two see the same dead holder and the later one free the earlier one's. */
+async function takeFrom(path: string, progress: Progress): Promise<void> {
+  await locked(`${path}.takeover`, progress, async () => {
+    const pid = await holder(path);
+    if (pid !== undefined && !isAlive(pid)) await rm(path, { force: true });
+  });
+}
+
+/** Runs `work` while holding the lock `path` (that nobody else makes). A holder that died loses it. */
+export async function locked<T>(path: string, progress: Progress, work: () => Promise<T>): Promise<T> {
+  await mkdir(dirname(path), { recursive: true });
   const started = Date.now();
   let reportAt = started;
-  let nameless = 0;
-  while (!(await acquire(folder))) {
-    const pid = await holder(folder);
-    // Between making the folder and naming its holder lies a moment; only a folder nameless for seconds is abandoned.
-    nameless = pid === undefined ? nameless + 1 : 0;
-    if (pid === undefined ? nameless > 10 : !isAlive(pid)) {
-      await rm(folder, { recursive: true, force: true });
+  while (!(await acquire(path))) {
+    const pid = await holder(path);
+    if (pid === undefined) continue;
+    if (!isAlive(pid)) {
+      await takeFrom(path, progress);
       continue;
     }
     if (Date.now() >= reportAt) {
-      progress(`waiting for process ${pid ?? '?'}, which holds ${folder} (${duration(Date.now() - started)})`);
+      progress(`waiting for process ${pid}, which holds ${path} (${duration(Date.now() - started)})`);
       reportAt = Date.now() + 15_000;
     }
     await new Promise((resolve) => setTimeout(resolve, 500));
@@ -51,6 +67,6 @@ export async function locked<T>(folder: string, progress: Progress, work: () => 
   try {
     return await work();
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(path, { force: true });
   }
 }
