@@ -5,7 +5,7 @@ import { specSchema } from '../api/r2rdeployment.ts';
 import type { R2RDeployment } from '../api/r2rdeployment.ts';
 import type { R2RDeploymentStatus } from '../api/r2rdeployment-status.ts';
 import { routerConfigDigest } from '../api/router-config.ts';
-import { ensureStatus, keyOf, keyString } from '../kube/index.ts';
+import { OwnWrites, ensureStatus, keyOf, keyString } from '../kube/index.ts';
 import type { EventRecorder, KubeClient, Live, ObjectKey, ReconcileContext, Result } from '../kube/index.ts';
 import { OverlayError, routerConfig } from '../manifests/index.ts';
 import type { RenderOptions } from '../manifests/index.ts';
@@ -67,6 +67,7 @@ export class R2RDeploymentReconciler {
   readonly #models: ModelCache;
   /** When routing numbers were last written, by key. Lost on a restart, which costs one early write. */
   readonly #routingWritten = new Map<string, number>();
+  readonly #written = new OwnWrites<R2RDeployment>();
   readonly #pace = new StatusPace();
   readonly #pause = new PollPause();
   readonly #quiet: QuietLooks;
@@ -80,16 +81,17 @@ export class R2RDeploymentReconciler {
 
   readonly reconcile = async (key: ObjectKey, signal: AbortSignal, { logger }: ReconcileContext): Promise<Result | undefined> => {
     const { caches } = this.#options;
-    const live = caches.r2r.get(key);
-    if (!live || live.metadata.deletionTimestamp) {
+    const cached = caches.r2r.get(key);
+    if (!cached || cached.metadata.deletionTimestamp) {
       this.#routingWritten.delete(keyString(key));
       this.#revisions.forget(key);
-      for (const memory of [this.#pace, this.#pause, this.#quiet]) memory.forget(keyString(key));
+      for (const memory of [this.#written, this.#pace, this.#pause, this.#quiet]) memory.forget(keyString(key));
       this.#models.forget(key);
       this.#options.pools.forget(key);
       return undefined;
     }
 
+    const live = this.#written.latest(cached);
     const id = keyString(key);
     const routers = askedOnce(this.#options.routers);
     const seen = this.#quiet.seen(live);
@@ -280,6 +282,7 @@ export class R2RDeploymentReconciler {
   async #write(live: Live<R2RDeployment>, status: R2RDeploymentStatus, signal: AbortSignal, resourceVersion?: string): Promise<boolean> {
     const written = await ensureStatus(this.#options.client, r2rDeployments, status, live, { signal, resourceVersion });
     if (!written) return false;
+    this.#written.written(written);
     this.#pace.written(keyString(keyOf(live)), this.#now().getTime());
     noteChanges(this.#options.recorder, live, live.status, status);
     return true;

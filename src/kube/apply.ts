@@ -27,7 +27,7 @@ export async function ensureApplied<T extends KubeObject>(
 }
 
 /**
- * Applies `status` as `<fieldManager>-status`, unless `live` contains it. Resolves to whether a request was sent.
+ * Applies `status` as `<fieldManager>-status`, unless `live` contains it. Resolves to what the server answered; undefined when no request was sent.
  *
  * @param options - with `resourceVersion` it fails with a conflict where `live` was not the newest state: for a status that is decided from the
  *   status before
@@ -38,11 +38,10 @@ export async function ensureStatus<T extends KubeObject>(
   status: object,
   live: Live<T>,
   options?: CallOptions & Pick<ApplyStatusOptions, 'resourceVersion'>,
-): Promise<boolean> {
+): Promise<Live<T> | undefined> {
   const { apiVersion, kind } = live;
   const { namespace, name } = live.metadata;
   const desired = { apiVersion, kind, metadata: { namespace, name }, status };
-  if (contained(desired, live, client.statusManager, 'status')) return false;
-  await client.applyStatus(type, { namespace, name }, status, options);
-  return true;
+  if (contained(desired, live, client.statusManager, 'status')) return undefined;
+  return client.applyStatus(type, { namespace, name }, status, options);
 }

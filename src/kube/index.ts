@@ -13,6 +13,7 @@ export * from './logger.ts';
 export * from './manager.ts';
 export * from './metrics.ts';
 export * from './object.ts';
+export * from './own-writes.ts';
 export * from './owner.ts';
 export * from './resource-type.ts';
 export * from './resources.ts';

@@ -10,6 +10,8 @@ import type { ConditionType } from '../../src/api/conditions.ts';
 import { customResourceDefinition } from '../../src/api/crd.ts';
 import type { R2RDeployment } from '../../src/api/r2rdeployment.ts';
 import { routerCustomResourceDefinition } from '../../src/api/r2rrouter-crd.ts';
+import { makeCaches } from '../../src/controllers/caches.ts';
+import type { Caches } from '../../src/controllers/caches.ts';
 import { addR2RDeploymentController } from '../../src/controllers/r2rdeployment-controller.ts';
 import { r2rDeployments, r2rRouters } from '../../src/controllers/resource-types.ts';
 import type { RouterStatus } from '../../src/api/router-status.ts';
@@ -48,7 +50,7 @@ export class ControllerStage {
   /** What is wrong with the answer to a probe. */
   probeAnswer: string | undefined;
 
-  private constructor(admin: KubeClient, operator: KubeClient) {
+  private constructor(admin: KubeClient, operator: KubeClient, seen: (caches: Caches) => Caches) {
     this.admin = admin;
     this.#operator = operator;
     const registry = new Registry();
@@ -68,6 +70,7 @@ export class ControllerStage {
       metrics,
       registry,
       concurrency: 2,
+      caches: seen(makeCaches(this.#manager)),
     });
   }
 
@@ -89,7 +92,8 @@ export class ControllerStage {
     };
   }
 
-  static async make(): Promise<ControllerStage> {
+  /** @param seen - what the controller sees of its caches */
+  static async make(seen = (caches: Caches): Caches => caches): Promise<ControllerStage> {
     const plane = await controlPlane();
     const admin = KubeClient.fromConfig(plane.kubeConfig(), { fieldManager: 'a-person' });
     for (const crd of [customResourceDefinition(), routerCustomResourceDefinition()]) await admin.apply(customResourceDefinitions, crd);
@@ -97,7 +101,7 @@ export class ControllerStage {
     await until('that of R2RRouters, too', 30_000, async () => (await admin.list(r2rRouters)).items.length >= 0);
     // other test files may have left resources behind
     for (const { metadata } of (await admin.list(r2rDeployments)).items) await admin.delete(r2rDeployments, metadata);
-    return new ControllerStage(admin, KubeClient.fromConfig(plane.kubeConfig(), { fieldManager: 'r2r-operator' }));
+    return new ControllerStage(admin, KubeClient.fromConfig(plane.kubeConfig(), { fieldManager: 'r2r-operator' }), seen);
   }
 
   start(): void {

@@ -6,7 +6,7 @@ import type { R2RRouter } from '../../api/r2rrouter.ts';
 import { routerReasons } from '../../api/r2rrouter-status.ts';
 import type { R2RRouterStatus } from '../../api/r2rrouter-status.ts';
 import { routerLabelKeys } from '../../api/r2rrouter-names.ts';
-import { configMaps, ensureStatus, jobs as jobType, keyOf, keyString } from '../../kube/index.ts';
+import { OwnWrites, configMaps, ensureStatus, jobs as jobType, keyOf, keyString } from '../../kube/index.ts';
 import type { EventRecorder, KubeClient, Live, ObjectKey, Result } from '../../kube/index.ts';
 import { OverlayError, RouterSpecError, jobsNetworkPolicy, stepObjects, workspaceObject } from '../../manifests/index.ts';
 import type { JobPodInput, RouterJobOptions } from '../../manifests/index.ts';
@@ -48,6 +48,7 @@ const refusedMs = 30_000;
 export class R2RRouterReconciler {
   readonly #options: RouterReconcilerOptions;
   readonly #scraper: ProgressScraper;
+  readonly #written = new OwnWrites<R2RRouter>();
 
   constructor(options: RouterReconcilerOptions) {
     this.#options = options;
@@ -55,11 +56,12 @@ export class R2RRouterReconciler {
   }
 
   readonly reconcile = async (key: ObjectKey, signal: AbortSignal): Promise<Result | undefined> => {
-    const live = this.#options.caches.routers.get(key);
-    if (!live || live.metadata.deletionTimestamp) {
-      this.#scraper.forget(keyString(key));
+    const cached = this.#options.caches.routers.get(key);
+    if (!cached || cached.metadata.deletionTimestamp) {
+      for (const memory of [this.#scraper, this.#written]) memory.forget(keyString(key));
       return undefined;
     }
+    const live = this.#written.latest(cached);
     const parsed = routerSpecSchema.safeParse(live.spec);
     if (!parsed.success) return this.#stall(live, specProblem(parsed.error), signal);
     const router: Live<R2RRouter> = { ...live, spec: parsed.data };
@@ -184,7 +186,9 @@ export class R2RRouterReconciler {
     // What was decided goes on from the status before: from an old one it could give back a bundle that has just been taken away.
     const { resourceVersion } = live.metadata;
     const written = await ensureStatus(this.#options.client, r2rRouters, status, live, { signal, resourceVersion });
-    if (written) noteRouterChanges(this.#options.recorder, live, live.status, status);
+    if (!written) return;
+    this.#written.written(written);
+    noteRouterChanges(this.#options.recorder, live, live.status, status);
   }
 
   /** In how many ms to look again. */
