@@ -4,6 +4,8 @@ export interface Suite {
   readonly about: string;
   readonly files: readonly string[];
   readonly ignore?: readonly string[];
+  /** The suite that it runs at the same time as. */
+  readonly beside?: string;
   /** Environment variables of its process. */
   readonly env?: Readonly<Record<string, string>>;
   /** Whether `npm test` runs it; the others are run by their own script. */
@@ -12,14 +14,34 @@ export interface Suite {
 
 const slow = ['test/install/**', 'test/e2e/**', 'test/sglang-live/**', 'test/long/**'];
 
+/** They wait for an API server more than they work. */
+const onApiServer = [
+  'test/api/**/*.test.ts',
+  'test/cli/plugin/**/*.test.ts',
+  'test/cli/{rollout,router-rollback}.test.ts',
+  'test/controllers/**/*.test.ts',
+  'test/failover/**/*.test.ts',
+  'test/kube/**/*.test.ts',
+  'test/manifests/**/*.test.ts',
+  'test/monitoring/**/*.test.ts',
+  'test/simulated/**/*.test.ts',
+];
+
 const clusterDown = 'test/e2e/cluster-down.test.ts';
 
 export const suites: readonly Suite[] = [
   {
     name: 'unit',
-    about: 'everything that needs no node: pure code, local servers, a real API server',
+    about: 'pure code, local servers, processes',
     files: ['test/**/*.test.ts'],
-    ignore: slow,
+    ignore: [...slow, ...onApiServer],
+    byDefault: true,
+  },
+  {
+    name: 'api-server',
+    about: 'resources, controllers and command lines on a real API server; beside unit',
+    files: onApiServer,
+    beside: 'unit',
     byDefault: true,
   },
   {

@@ -13,7 +13,7 @@ import { launcherEndpoints } from '../../src/cli/launcher-endpoints.ts';
 import { example, render, workload } from '../manifests/rendering.ts';
 import { startTinyRouter, type TinyRouter } from '../router/tiny-pair.ts';
 import { until } from '../cluster/progress.ts';
-import { freePorts } from './free-ports.ts';
+import { freePorts } from '../cluster/free-ports.ts';
 
 const main = join(import.meta.dirname, '../../src/cli/main.ts');
 const models = join(import.meta.dirname, '../../examples/models');

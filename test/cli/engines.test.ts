@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { blamedEngine, engineReportSchema, type EnginePlan } from '../../src/api/engine-plan.ts';
 import { sglangLauncher } from '../../src/manifests/sglang-launcher.ts';
 import { until } from '../cluster/progress.ts';
-import { freePorts } from './free-ports.ts';
+import { freePorts } from '../cluster/free-ports.ts';
 
 const stub = join(import.meta.dirname, 'stub-engine.ts');
 const main = join(import.meta.dirname, '../../src/cli/main.ts');

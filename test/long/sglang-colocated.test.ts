@@ -8,7 +8,7 @@ import { ports } from '../../src/api/names.ts';
 import { sglangCpuArgs, sglangEnvironment, sglangMemFraction } from '../../tools/sglang/on-cpu.ts';
 import { installSGLang } from '../../tools/sglang/install.ts';
 import { stored } from '../api/deployments.ts';
-import { freePorts } from '../cli/free-ports.ts';
+import { freePorts } from '../cluster/free-ports.ts';
 import { progress } from '../cluster/shared.ts';
 import { until } from '../cluster/progress.ts';
 import { render, workload } from '../manifests/rendering.ts';
