@@ -262,7 +262,7 @@ describe('the roll-out of bundles to deployments', () => {
     }
   });
 
-  it('never has two deployments between two bundles at once, and always comes to an end', () => {
+  it('never has two deployments between two bundles at once, but for those that are late, and always comes to an end', () => {
     const event = fc.oneof(
       fc.record({ kind: fc.constant('offer' as const), digest: fc.constantFrom('a', 'b', 'c') }),
       fc.record({
@@ -278,6 +278,8 @@ describe('the roll-out of bundles to deployments', () => {
       fc.property(fc.array(event, { maxLength: 60 }), (events) => {
         const fleet = new Fleet(['x', 'y', 'z']);
         fleet.finish();
+        // the others do not wait for what takes too long to begin, and it may begin when one of them does
+        const late = new Set<string>();
         for (const each of events) {
           if (each.kind === 'offer') fleet.offered = each.digest;
           else if (each.kind === 'fault') fleet.fault(each.name, each.reason);
@@ -286,10 +288,12 @@ describe('the roll-out of bundles to deployments', () => {
           else fleet.obey();
           fleet.look();
           const moving = fleet.records.filter(
-            ({ digest, state, since = '' }) =>
-              digest === fleet.offered && (state === 'Observing' || (state === 'Updating' && fleet.nowMs - Date.parse(since) < 600_000)),
+            ({ digest, state }) => digest === fleet.offered && (state === 'Observing' || state === 'Updating'),
           );
-          assert.ok(moving.length <= 1, fleet.states);
+          for (const name of late) if (!moving.some((one) => one.name === name)) late.delete(name);
+          for (const { name, state, since = '' } of moving)
+            if (state === 'Updating' && fleet.nowMs - Date.parse(since) >= 600_000) late.add(name);
+          assert.ok(moving.filter(({ name }) => !late.has(name)).length <= 1, fleet.states);
           // whatever happens, there is a bundle that was good once
           for (const { digest } of fleet.records) assert.ok(digest !== undefined);
         }
