@@ -86,7 +86,9 @@ export function autoscalingSchema(pool: 'slm' | 'llm') {
       .number()
       .meta(rules({ rule: 'self >= 0.0 && self <= 0.5', message: 'tolerance: must be a share from 0 to 0.5, such as 0.1' }))
       .default(autoscalingDefaults.tolerance)
-      .describe('No replica is taken away while the demand is within this share of what the present replicas are meant for.'),
+      .describe(
+        'No replica is taken away while the demand is within this share of what the present replicas are meant for, nor where noise of up to this share would bring it back.',
+      ),
     scaleUp: pace('scaleUp', 'more').prefault({}).describe('How fast replicas are added.'),
     scaleDown: pace('scaleDown', 'fewer').prefault({}).describe('How fast replicas are taken away.'),
     pendingDeadlineSeconds: z

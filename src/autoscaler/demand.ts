@@ -86,12 +86,21 @@ function momentAfter({ moments, momentSum, momentPassedMs }: DemandState, ms: nu
   return { moments: [...moments, sum / passed].slice(-Math.max(...riseMoments)), momentSum: 0, momentPassedMs: 0 };
 }
 
+/** So many standard deviations of a bucket's mean lie between a demand at which a replica may go and one that would bring it back. */
+const wobbleDeviations = 4;
+/** Standard deviation of normally distributed values beside the median difference of two of them: 1 / (0.6745 * sqrt(2)). */
+const deviationPerStep = 1.048;
+/** From fewer buckets nothing is known of the noise. */
+const wobbleBuckets = 20;
+
 /** Units of work a second. */
 export interface Need {
   /** Where the demand will be when a replica asked for now would be ready, if it goes on as it does. */
   readonly expected: number;
   /** What it may rise to until then, as it has before. */
   readonly possible: number;
+  /** What noise alone may move the average by; undefined: not known yet. */
+  readonly wobble: number | undefined;
 }
 
 /** What to be ready for, when a replica takes `startMs` to come, and calls are late or not; undefined: there is no demand yet. */
@@ -103,9 +112,18 @@ export function neededFor({ level: average, urgent, buckets, moments }: DemandSt
   const sudden = late ? Math.min(level, Math.max(...riseMoments.map((count) => count * slope(moments.slice(-count))))) : 0;
   const expected = level + Math.max(lasting, sudden);
   const ahead = Math.max(1, Math.ceil(startMs / bucketMs));
-  if (buckets.length < 2 * ahead) return { expected, possible: expected };
+  const wobble = wobbleOf(buckets);
+  if (buckets.length < 2 * ahead) return { expected, possible: expected, wobble };
   const peak = Math.max(...buckets.map(({ mean }) => mean));
-  return { expected, possible: Math.max(expected, Math.min(level + usualGrowth(buckets, ahead), growthBeyondPeak * peak)) };
+  return { expected, possible: Math.max(expected, Math.min(level + usualGrowth(buckets, ahead), growthBeyondPeak * peak)), wobble };
+}
+
+/** By the median of the differences of neighbours: neither a trend nor a step is part of it. */
+function wobbleOf(buckets: readonly Bucket[]): number | undefined {
+  if (buckets.length < wobbleBuckets) return undefined;
+  const steps = buckets.slice(1).map(({ mean }, index) => Math.abs(mean - (buckets[index]?.mean ?? 0)));
+  steps.sort((a, b) => a - b);
+  return wobbleDeviations * deviationPerStep * (steps[Math.floor(steps.length / 2)] ?? 0);
 }
 
 /** How far the highest of the `ahead` buckets after a moment was above that moment's average, for `covered` of the moments at most. */

@@ -51,13 +51,17 @@ export function observe(policy: ScalingPolicy, before: ScalingState, sample: Poo
   const startMs = presenceState.startMs ?? Math.min(usualStartMs, policy.pendingDeadlineMs);
   const needed = neededFor(demand, startMs + policy.scaleUp.windowMs, isLate(policy, sample));
   // what is usual leaves the room that was asked for, what is possible may use all of a replica
-  const share =
-    needed === undefined || capacity === undefined
-      ? undefined
-      : Math.max(needed.expected / policy.targetUtilization, needed.possible) / capacity;
+  const shareOf = (beside: number): number | undefined =>
+    needed && capacity !== undefined
+      ? Math.max((needed.expected + beside) / policy.targetUtilization, needed.possible) / capacity
+      : undefined;
+  const share = shareOf(0);
+  // where noise would bring it back at once, none goes
+  const calmShare = shareOf(needed ? Math.min(needed.wobble ?? Infinity, policy.tolerance * needed.expected) : 0);
   const reactive = neededForSpare(presence.serving, sample.waitingRequests);
   const counting = current.replicas - presence.stuck;
-  const forDemand = share === undefined ? current.replicas : settled(share, counting, policy.tolerance);
+  const forDemand =
+    share === undefined || calmShare === undefined ? current.replicas : settled(share, calmShare, counting, policy.tolerance);
   return {
     state,
     sample,
@@ -113,10 +117,12 @@ function stretch({ latencyTargetMs }: ScalingPolicy, sample: PoolSample, serving
 /**
  * A need of `share` replicas as a whole number. A tolerance on the way down only, together with the window, is what keeps noise from turning a pool
  * round: on the way up it would only make it late.
+ *
+ * @param calmShare - what those that stay must be enough for, noise included
  */
-function settled(share: number, counting: number, tolerance: number): number {
+function settled(share: number, calmShare: number, counting: number, tolerance: number): number {
   if (share > counting) return wholeReplicas(share);
-  return share < counting * (1 - tolerance) ? Math.min(counting, wholeReplicas(share)) : counting;
+  return share < counting * (1 - tolerance) ? Math.min(counting, wholeReplicas(calmShare)) : counting;
 }
 
 /** Without the last bits, which would make 3.0000000000000004 a 4. */

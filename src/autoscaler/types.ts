@@ -19,7 +19,7 @@ export interface ScalingPolicy {
   readonly targetUtilization: number;
   /** Units of work a second that one replica can do, where the user has set it; undefined: as measured. */
   readonly capacityPerReplica: number | undefined;
-  /** No replica goes while the demand is more than 1 - tolerance of what the present ones are meant for. */
+  /** No replica goes while the demand is more than 1 - tolerance of what the present ones are meant for; at most this share is left for noise to those that stay. */
   readonly tolerance: number;
   readonly scaleUp: ScalingPace;
   readonly scaleDown: ScalingPace;
