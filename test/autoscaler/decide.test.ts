@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { decide, initialState, scalingReasons, type ReplicaSample, type ScalingDecision } from '../../src/autoscaler/index.ts';
+import { random } from '../../bench/autoscaler/random.ts';
 import { fine, policyDefaults, replicas, sampleOf, World } from './world.ts';
 
 const minute = 60_000;
@@ -57,6 +58,20 @@ describe('a scaling decision', () => {
     assert.ok(times[0]! - (world.nowMs - 90 * minute) >= 5 * minute);
     for (const [index, time] of times.slice(1).entries()) assert.ok(time - times[index]! >= minute);
     look(world);
+  });
+
+  it('lets a replica go where the others have room for the noise, and keeps it where noise would bring it back', () => {
+    // four replicas are meant for 320
+    for (const [demand, left] of [
+      [295, 4],
+      [317, 5],
+    ] as const) {
+      const world = settled(5, 390);
+      const numbers = random(1);
+      for (let step = 0; step < 1000; step++) world.step({ ...fine, demand: demand * (0.98 + 0.04 * numbers.next()) });
+      assert.equal(world.wanted, left);
+      look(world);
+    }
   });
 
   it('adds a replica for a long queue, whatever the demand says', () => {
