@@ -13,7 +13,7 @@ export function finishedFiles(folder: string): Readonly<Record<string, string>> 
 /** What a run may leave only when it did not end well; a few bytes beside manifests are nobody's, since any shard may be writing them. */
 export function leftovers(folder: string): readonly string[] {
   const names = filesIn(folder);
-  return names.filter((name) => /\.(tmp|jsonl|corrupt)$/.test(name) && !/\/(step|manifest)\.json\.\w+\.tmp$/.test(name));
+  return names.filter((name) => /\.(tmp|jsonl|corrupt)$/.test(name) && !/(^|\/)(step|manifest)\.json\.\w+\.tmp$/.test(name));
 }
 
 function filesIn(folder: string): readonly string[] {
