@@ -66,6 +66,7 @@ const questionsOf = oncePerRun(async (work: StepWork<ConvertParams>): Promise<Qu
   const hash = stepHash(makeSpec(convertStep, work.params, {}));
   const folder = join(work.context.workspace.folder, stepFolderName('convert', hash), 'source');
   const store = new QuestionStore(diskFileSystem, folder);
+  await store.removeLeftovers(work.context.shard.index);
   return { store, index: (await store.index()) ?? (await readSources(work, store)) };
 });
 

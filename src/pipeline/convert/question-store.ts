@@ -59,7 +59,6 @@ export class QuestionStore {
   /**
    * Writes questions, a line each, unless another shard has done so by then: then its questions are the ones.
    *
-   * @param shard whose left-over files are removed
    * @param skipped counts what is left out while questions are read
    */
   async fill(
@@ -71,8 +70,6 @@ export class QuestionStore {
   ): Promise<QuestionIndex> {
     const file = `questions-${shard}`;
     await onDisk(this.#folder, () => this.#fileSystem.makeFolder(this.#folder));
-    for (const name of await onDisk(this.#folder, () => this.#fileSystem.list(this.#folder)))
-      if (name.startsWith(`${file}.`)) await onDisk(name, () => this.#fileSystem.remove(join(this.#folder, name)));
     const target = await AtomicFile.create(this.#fileSystem, join(this.#folder, file));
     try {
       const blocks = await writeBlocks(target, blockQuestions, questions, skipped);
@@ -81,11 +78,18 @@ export class QuestionStore {
       await target.complete();
       await onDisk(this.#folder, () => this.#fileSystem.syncFolder(this.#folder));
       const index: QuestionIndex = { formatVersion: 1, file, sources: [...sources()], blocks };
-      await writeWhole(this.#fileSystem, join(this.#folder, indexName), `${canonicalJson(index)}\n`);
+      await writeWhole(this.#fileSystem, join(this.#folder, indexName), `${canonicalJson(index)}\n`, ownerOf(shard));
       return index;
     } finally {
       await target.discard();
     }
+  }
+
+  /** What a killed process of this shard has left: others' may be under way. */
+  async removeLeftovers(shard: number): Promise<void> {
+    const own = [`questions-${shard}.`, `${indexName}.${ownerOf(shard)}`];
+    for (const name of await onDisk(this.#folder, () => this.#fileSystem.list(this.#folder)))
+      if (own.some((beginning) => name.startsWith(beginning))) await onDisk(name, () => this.#fileSystem.remove(join(this.#folder, name)));
   }
 
   /** @throws PipelineError `PIPELINE_PART_CORRUPT` when they are not what was written; then the next run reads the sources again */
@@ -105,6 +109,8 @@ export class QuestionStore {
     });
   }
 }
+
+const ownerOf = (shard: number): string => `${shard}-`;
 
 async function writeBlocks(
   target: AtomicFile,

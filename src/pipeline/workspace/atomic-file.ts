@@ -22,10 +22,14 @@ export class AtomicFile {
     this.#file = file;
   }
 
-  /** The folder must exist. */
-  static async create(fileSystem: FileSystem, path: string): Promise<AtomicFile> {
+  /**
+   * The folder must exist.
+   *
+   * @param owner begins the temporary name's own part, where several write the same file and each removes what it has left
+   */
+  static async create(fileSystem: FileSystem, path: string, owner = ''): Promise<AtomicFile> {
     // A name of its own: another pod of the same shard may still be at work.
-    const temporary = `${path}.${randomBytes(6).toString('hex')}${temporaryEnding}`;
+    const temporary = `${path}.${owner}${randomBytes(6).toString('hex')}${temporaryEnding}`;
     return new AtomicFile(fileSystem, path, temporary, await onDisk(path, () => fileSystem.create(temporary)));
   }
 
@@ -64,8 +68,8 @@ export class AtomicFile {
 }
 
 /** Writes a small file, whole or not at all, and durably. @throws PipelineError */
-export async function writeWhole(fileSystem: FileSystem, path: string, text: string): Promise<void> {
-  const file = await AtomicFile.create(fileSystem, path);
+export async function writeWhole(fileSystem: FileSystem, path: string, text: string, owner?: string): Promise<void> {
+  const file = await AtomicFile.create(fileSystem, path, owner);
   try {
     await file.write(Buffer.from(text));
     await file.complete();
