@@ -6,6 +6,19 @@ import { run, tryRun } from './commands.ts';
 import { locked } from './lock.ts';
 import { until } from './progress.ts';
 
+/** Work for several at once, and how many of them were ever at it together. */
+function counted() {
+  let inside = 0;
+  let highest = 0;
+  const work = async (): Promise<string> => {
+    highest = Math.max(highest, ++inside);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    inside--;
+    return 'done';
+  };
+  return { work, most: () => highest };
+}
+
 describe('a lock between processes', () => {
   let folder: string;
   beforeEach(async () => (folder = await mkdtemp(join(tmpdir(), 'r2r-lock-'))));
@@ -14,15 +27,9 @@ describe('a lock between processes', () => {
   it('lets one holder work at a time, and tells the waiting one who it waits for', async () => {
     const path = join(folder, 'lock');
     const lines: string[] = [];
-    let inside = 0;
-    let most = 0;
-    const work = async () => {
-      most = Math.max(most, ++inside);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-      inside--;
-    };
+    const { work, most } = counted();
     await Promise.all([1, 2, 3].map(() => locked(path, (line) => lines.push(line), work)));
-    assert.equal(most, 1);
+    assert.equal(most(), 1);
     assert.match(lines[0] ?? '', new RegExp(`waiting for process ${process.pid}`));
   });
 
@@ -44,17 +51,10 @@ describe('a lock between processes', () => {
     const dead = (await run('sh', ['-c', 'echo $$'])).trim();
     await symlink(dead, path);
     await symlink(dead, `${path}.takeover`);
-    let inside = 0;
-    let most = 0;
-    const work = async () => {
-      most = Math.max(most, ++inside);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-      inside--;
-      return 'done';
-    };
+    const { work, most } = counted();
     const silent = () => undefined;
     assert.deepEqual(await Promise.all([1, 2, 3].map(() => locked(path, silent, work))), ['done', 'done', 'done']);
-    assert.equal(most, 1);
+    assert.equal(most(), 1);
     assert.deepEqual(await readdir(folder), []);
   });
 
