@@ -73,15 +73,15 @@ export async function downloadModel(model: HubModelUri, options: ModelDownloadOp
   const limits = { ...modelLimits, ...options.limits };
   const own = new Agent({ connect: { timeout: limits.answerMs } });
   try {
+    const lockPath = `${folder.path}.lock`;
     const whole = await folder.whole();
-    if (whole) return told(folder, whole, false, options);
+    if (whole) {
+      // of one that was killed right after it had written the manifest; a cache that cannot be written keeps it
+      await Promise.allSettled([folder.tidy(), FolderLock.remove(lockPath)]);
+      return told(folder, whole, false, options);
+    }
     await mkdir(dirname(folder.path), { recursive: true });
-    const lock = await FolderLock.acquire(
-      `${folder.path}.lock`,
-      async () => (await folder.whole()) !== undefined,
-      options.signal,
-      options.lock,
-    );
+    const lock = await FolderLock.acquire(lockPath, async () => (await folder.whole()) !== undefined, options.signal, options.lock);
     if (!lock) return await downloadModel(model, options);
     try {
       const signal = AbortSignal.any([options.signal, lock.lost]);

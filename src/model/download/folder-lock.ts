@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { link, open, readFile, rename, rm } from 'node:fs/promises';
+import { link, open, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FetchError } from '../fetch/errors.ts';
 import { hasCode } from '../fetch/partial-file.ts';
@@ -73,7 +74,15 @@ export class FolderLock {
   async release(): Promise<void> {
     clearInterval(this.#timer);
     await this.#beating;
-    if ((await read(this.#path))?.startsWith(this.#id)) await rm(this.#path, { force: true });
+    if ((await read(this.#path))?.startsWith(this.#id)) await FolderLock.remove(this.#path);
+  }
+
+  /** What is left of a lock whose work is done, and of those who were killed while they took it over. */
+  static async remove(path: string): Promise<void> {
+    const folder = dirname(path);
+    const names = await readdir(folder);
+    for (const name of names) if (name.startsWith(`${basename(path)}.`)) await rm(join(folder, name), { force: true });
+    await rm(path, { force: true });
   }
 
   async #beat(): Promise<void> {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { flush } from '../flush.ts';
 import { isIntact } from './digested-file.ts';
@@ -63,7 +63,7 @@ export class ModelFolder {
   }
 
   writePlan(plan: ModelPlan): Promise<void> {
-    return writeWhole(join(this.#staging, planFile), plan);
+    return this.#writeWhole(join(this.#staging, planFile), plan);
   }
 
   async dropPlan(): Promise<void> {
@@ -101,8 +101,27 @@ export class ModelFolder {
     for (const file of plan.files)
       if ((await lengthOf(this.staged(file))) !== undefined) await rename(this.staged(file), join(this.path, file.path));
     await flush(this.path);
-    await writeWhole(join(this.path, modelManifestFile), plan);
+    await this.#writeWhole(join(this.path, modelManifestFile), plan);
+    await this.tidy();
+  }
+
+  /** Removes what was on its way to a model that is whole now. */
+  async tidy(): Promise<void> {
     await rm(this.#staging, { recursive: true, force: true });
+  }
+
+  /** What a process leaves that is killed here lies among what goes when the model is whole. */
+  async #writeWhole(path: string, plan: ModelPlan): Promise<void> {
+    const scratch = join(this.#staging, `${basename(path)}.${randomBytes(6).toString('hex')}`);
+    const handle = await open(scratch, 'wx', 0o644);
+    try {
+      await handle.writeFile(`${JSON.stringify(plan, undefined, 2)}\n`);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(scratch, path);
+    await flush(dirname(path));
   }
 }
 
@@ -118,17 +137,4 @@ async function readPlan(path: string): Promise<ModelPlan | undefined> {
   } catch {
     return undefined;
   }
-}
-
-async function writeWhole(path: string, plan: ModelPlan): Promise<void> {
-  const scratch = `${path}.${randomBytes(6).toString('hex')}`;
-  const handle = await open(scratch, 'wx', 0o644);
-  try {
-    await handle.writeFile(`${JSON.stringify(plan, undefined, 2)}\n`);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(scratch, path);
-  await flush(dirname(path));
 }

@@ -38,6 +38,7 @@ describe('the lock of a folder', () => {
 
   it('is taken over from one that has stood still, by one of those who wait', async () => {
     writeFileSync(path, 'somebody who was killed\n');
+    writeFileSync(`${path}.0d2f`, 'an earlier one, whose lock another was taking over when it was killed as well\n');
     const holders: FolderLock[] = [];
     const all = Array.from({ length: 4 }, async () => {
       const lock = await acquire();

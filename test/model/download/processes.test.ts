@@ -36,13 +36,17 @@ describe('downloads of models by processes that are killed, or are two', functio
   });
 
   /** @param staleMs - so long a holder may be silent; a busy disk keeps one that lives from writing for half a second */
-  const start = (staleMs: number): { readonly child: ChildProcess; readonly lines: string[]; readonly ended: Promise<unknown> } => {
-    const child = spawn(process.execPath, [program, folder, hub.url, String(staleMs)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const start = (
+    staleMs: number,
+    lastStep = '',
+  ): { readonly child: ChildProcess; readonly lines: string[]; readonly ended: Promise<unknown> } => {
+    const child = spawn(process.execPath, [program, folder, hub.url, String(staleMs), lastStep], { stdio: ['ignore', 'pipe', 'inherit'] });
     const lines: string[] = [];
     child.stdout.setEncoding('utf8').on('data', (text: string) => lines.push(...text.split('\n').filter((line) => line !== '')));
     return { child, lines, ended: once(child, 'close') };
   };
-  const resultOf = (lines: readonly string[]): DownloadedModel => JSON.parse(lines.at(-1) ?? '{}') as DownloadedModel;
+  const resultOf = (lines: readonly string[]): DownloadedModel & { readonly steps: number } =>
+    JSON.parse(lines.at(-1) ?? '{}') as DownloadedModel & { readonly steps: number };
 
   it(`go on where each of ${kills} killed ones was at a random instant, and leave the same bytes`, async () => {
     const undisturbed = start(250);
@@ -76,6 +80,30 @@ describe('downloads of models by processes that are killed, or are two', functio
     const lost = hub.bytesSent - before - rounds * total;
     // what was on its way to a process when it was killed, four files at a time, is the only loss
     assert.ok(lost < kills * 4 * 4 * pieceBytes + kills * 100_000, `${lost} bytes were sent twice (${present.join(', ')})`);
+  });
+
+  it('leave nothing but the model whichever step with files was the last of a killed one', async function () {
+    this.timeout(60_000 * (scale > 1 ? 15 : 4));
+    files = repository([20_000, 10_000]);
+    hub.commit('org/model', files);
+    const undisturbed = start(100);
+    await undisturbed.ended;
+    const { steps } = resultOf(undisturbed.lines);
+    assert.ok(steps > 50, `${steps}`);
+    // with the lock, the plan, the manifest and all tidying; what is between is much the same for each file
+    const tried = Array.from({ length: steps }, (_, index) => index + 1).filter((step) => scale > 1 || step <= 16 || step > steps - 16);
+    for (const step of tried) {
+      rmSync(join(root, 'hub'), { recursive: true });
+      const killed = start(100, String(step));
+      await killed.ended;
+      assert.equal(killed.child.signalCode, 'SIGKILL', `${step}: ${killed.lines.join(' ')}`);
+      const next = start(100);
+      await next.ended;
+      const told = `after step ${step} of ${steps}: ${next.lines.join(' ')}`;
+      assert.deepEqual(filesIn(folder), wantedOf(files), told);
+      assert.deepEqual(readdirSync(join(root, 'hub')), ['org--model'], told);
+      assert.deepEqual(readdirSync(folder).sort(), [...wantedOf(files).keys(), 'r2r-model.json'].sort(), told);
+    }
   });
 
   it('are one where several are told the same: the others wait, and find it', async () => {
