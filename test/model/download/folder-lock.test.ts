@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FolderLock } from '../../../src/model/download/folder-lock.ts';
 import { until } from '../../cluster/progress.ts';
+import { temporaryFolder } from '../../pipeline/files.ts';
 
 const timing = { beatMs: 20, staleMs: 400 };
 
@@ -12,7 +12,8 @@ describe('the lock of a folder', () => {
   let root: string;
   let path: string;
   beforeEach(() => {
-    root = mkdtempSync(join(tmpdir(), 'r2r-lock-'));
+    // in memory: a busy disk would keep a holder that lives from saying so in time
+    root = temporaryFolder();
     path = join(root, 'lock');
   });
   afterEach(() => rmSync(root, { recursive: true }));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream, rmSync, writeFileSync } from 'node:fs';
+import { createWriteStream, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { finished } from 'node:stream/promises';
@@ -46,15 +46,29 @@ describe('converting, whatever happens', function () {
     assert.deepEqual(leftovers(killed), []);
   });
 
+  const runShard = (inFolder: string, shard: number, shards: number) => {
+    const context = { ...toyContext({ folder: inFolder, count: 0, shard, shards }), sources: { cacheFolder: inFolder } };
+    return runStep(convertStep, makeSpec(convertStep, params, {}), context);
+  };
+
   it('gives the same data from several shards at the same time', async () => {
     const { manifest } = await convert(join(folder, 'one'), params);
     const shards = join(folder, 'shards');
-    const shard = (index: number) => ({
-      ...toyContext({ folder: shards, count: 0, shard: index, shards: 3 }),
-      sources: { cacheFolder: shards },
-    });
-    await Promise.all([0, 1, 2].map((index) => runStep(convertStep, makeSpec(convertStep, params, {}), shard(index))));
+    await Promise.all([0, 1, 2].map((index) => runShard(shards, index, 3)));
     assert.equal((await convert(shards, params)).manifest.digest, manifest.digest);
+  });
+
+  it('removes what a killed process of its own shard has left, though another one has read the sources since, and nothing of others', async () => {
+    const shards = join(folder, 'left');
+    await runShard(shards, 0, 12);
+    const step = readdirSync(shards).find((name) => name.startsWith('convert-')) ?? assert.fail();
+    const source = join(shards, step, 'source');
+    const before = readdirSync(source);
+    const own = ['questions-1.0a1b2c3d4e5f.tmp', 'index.1-0a1b2c3d4e5f.tmp'];
+    const others = ['questions-11.0a1b2c3d4e5f.tmp', 'index.11-0a1b2c3d4e5f.tmp'];
+    for (const name of [...own, ...others]) writeFileSync(join(source, name), 'begun');
+    await runShard(shards, 1, 12);
+    assert.deepEqual(readdirSync(source).sort(), [...before, ...others].sort());
   });
 
   it('reads the sources again when what was kept of them is damaged', async () => {
