@@ -67,13 +67,14 @@ export class R2RDeploymentReconciler {
   readonly #models: ModelCache;
   /** When routing numbers were last written, by key. Lost on a restart, which costs one early write. */
   readonly #routingWritten = new Map<string, number>();
-  readonly #written = new OwnWrites<R2RDeployment>();
+  readonly #written: OwnWrites<R2RDeployment>;
   readonly #pace = new StatusPace();
   readonly #pause = new PollPause();
   readonly #quiet: QuietLooks;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#written = new OwnWrites(options.caches.r2r);
     this.#revisions = new RevisionApplier(options);
     this.#models = new ModelCache(options);
     this.#quiet = new QuietLooks(options.caches);
@@ -85,7 +86,7 @@ export class R2RDeploymentReconciler {
     if (!cached || cached.metadata.deletionTimestamp) {
       this.#routingWritten.delete(keyString(key));
       this.#revisions.forget(key);
-      for (const memory of [this.#written, this.#pace, this.#pause, this.#quiet]) memory.forget(keyString(key));
+      for (const memory of [this.#pace, this.#pause, this.#quiet]) memory.forget(keyString(key));
       this.#models.forget(key);
       this.#options.pools.forget(key);
       return undefined;

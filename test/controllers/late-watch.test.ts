@@ -1,29 +1,35 @@
 /** A busy API server tells of the operator's own writes late: after the next reconcile. */
 import assert from 'node:assert/strict';
 import type { R2RDeployment } from '../../src/api/r2rdeployment.ts';
-import { events, keyString } from '../../src/kube/index.ts';
-import type { Informer, Live, ObjectKey } from '../../src/kube/index.ts';
+import { events, keyOf, keyString } from '../../src/kube/index.ts';
+import type { Informer, InformerHandler, Live, ObjectKey } from '../../src/kube/index.ts';
 import { until } from '../cluster/progress.ts';
 import { ControllerStage, name } from './controller-stage.ts';
 
 const lateMs = 1_500;
 
-/** Shows each state of an object that much later than it came. */
+/** Shows each state of an object, and tells of it, that much later than it came. */
 function late(informer: Informer<R2RDeployment>): Informer<R2RDeployment> {
-  const shown = new Map<string, { readonly object: Live<R2RDeployment>; outdatedAt: number | undefined }>();
-  const get = (key: ObjectKey): Live<R2RDeployment> | undefined => {
-    const object = informer.get(key);
-    const before = shown.get(keyString(key));
-    if (before && object && before.object !== object) {
-      before.outdatedAt ??= Date.now();
-      if (Date.now() < before.outdatedAt + lateMs) return before.object;
-    }
-    if (object) shown.set(keyString(key), { object, outdatedAt: undefined });
-    return object;
+  const shown = new Map<string, Live<R2RDeployment>>();
+  const later = (work: () => void): unknown => setTimeout(work, lateMs);
+  const show = (object: Live<R2RDeployment>): unknown => later(() => shown.set(keyString(keyOf(object)), object));
+  informer.addHandler({
+    onAdd: show,
+    onUpdate: (_, after) => show(after),
+    onDelete: (last) => later(() => shown.delete(keyString(keyOf(last)))),
+  });
+  const own = {
+    get: (key: ObjectKey) => shown.get(keyString(key)),
+    addHandler: ({ onAdd, onUpdate, onDelete }: InformerHandler<R2RDeployment>) =>
+      informer.addHandler({
+        onAdd: (object) => later(() => onAdd?.(object)),
+        onUpdate: (before, after) => later(() => onUpdate?.(before, after)),
+        onDelete: (last) => later(() => onDelete?.(last)),
+      }),
   };
   return new Proxy(informer, {
     get(of, property) {
-      if (property === 'get') return get;
+      if (property in own) return own[property as keyof typeof own];
       const value: unknown = Reflect.get(of, property, of);
       return typeof value === 'function' ? (value.bind(of) as unknown) : value;
     },

@@ -48,17 +48,18 @@ const refusedMs = 30_000;
 export class R2RRouterReconciler {
   readonly #options: RouterReconcilerOptions;
   readonly #scraper: ProgressScraper;
-  readonly #written = new OwnWrites<R2RRouter>();
+  readonly #written: OwnWrites<R2RRouter>;
 
   constructor(options: RouterReconcilerOptions) {
     this.#options = options;
+    this.#written = new OwnWrites(options.caches.routers);
     this.#scraper = new ProgressScraper(options.progress, () => this.#now());
   }
 
   readonly reconcile = async (key: ObjectKey, signal: AbortSignal): Promise<Result | undefined> => {
     const cached = this.#options.caches.routers.get(key);
     if (!cached || cached.metadata.deletionTimestamp) {
-      for (const memory of [this.#scraper, this.#written]) memory.forget(keyString(key));
+      this.#scraper.forget(keyString(key));
       return undefined;
     }
     const live = this.#written.latest(cached);
