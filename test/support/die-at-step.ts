@@ -5,7 +5,8 @@ import { syncBuiltinESMExports } from 'node:module';
 
 /**
  * Loaded before a program (`node --import`): the process kills itself right before its step with files of the number `R2R_DIE_AT`, counted from
- * 1. Steps are what changes a folder or a file; a process that ends by itself writes their number to the file `R2R_STEPS_FILE`.
+ * 1. Steps are what changes a folder or a file, but for single writes: bytes arrive in more pieces one time than another. A process that ends by
+ * itself writes their number to the file `R2R_STEPS_FILE`.
  */
 const lastStep = Number(process.env.R2R_DIE_AT);
 const countFile = process.env.R2R_STEPS_FILE;
@@ -40,7 +41,7 @@ const changing = [
   'writeFile',
 ];
 const handle = await files.open('/dev/null');
-counted(Object.getPrototypeOf(handle) as object, ['appendFile', 'sync', 'datasync', 'truncate', 'write', 'writeFile', 'writev']);
+counted(Object.getPrototypeOf(handle) as object, ['appendFile', 'sync', 'datasync', 'truncate', 'writeFile']);
 await handle.close();
 counted(files, changing);
 counted(

@@ -76,8 +76,7 @@ export async function downloadModel(model: HubModelUri, options: ModelDownloadOp
     const lockPath = `${folder.path}.lock`;
     const whole = await folder.whole();
     if (whole) {
-      // of one that was killed right after it had written the manifest; a cache that cannot be written keeps it
-      await Promise.allSettled([folder.tidy(), FolderLock.remove(lockPath)]);
+      await tidyUp(folder, lockPath, options);
       return told(folder, whole, false, options);
     }
     await mkdir(dirname(folder.path), { recursive: true });
@@ -96,6 +95,19 @@ export async function downloadModel(model: HubModelUri, options: ModelDownloadOp
     throw explained(error, uri, folder.path);
   } finally {
     await own.destroy();
+  }
+}
+
+/** Removes what one leaves that is killed right after it has written the manifest; one that lives does so itself, and is waited for. */
+async function tidyUp(folder: ModelFolder, lockPath: string, { signal, lock: timing }: ModelDownloadOptions): Promise<void> {
+  try {
+    const isTidy = async (): Promise<boolean> => !(await folder.isUntidy()) && !(await FolderLock.leavesTraces(lockPath));
+    const lock = await FolderLock.acquire(lockPath, isTidy, signal, timing);
+    if (!lock) return;
+    await folder.tidy().finally(() => lock.release());
+  } catch {
+    // a cache that cannot be written keeps it; the model is there all the same
+    signal.throwIfAborted();
   }
 }
 

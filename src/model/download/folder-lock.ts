@@ -74,15 +74,13 @@ export class FolderLock {
   async release(): Promise<void> {
     clearInterval(this.#timer);
     await this.#beating;
-    if ((await read(this.#path))?.startsWith(this.#id)) await FolderLock.remove(this.#path);
+    if (!(await read(this.#path))?.startsWith(this.#id)) return;
+    for (const name of await tracesOf(this.#path)) await rm(name, { force: true });
   }
 
-  /** What is left of a lock whose work is done, and of those who were killed while they took it over. */
-  static async remove(path: string): Promise<void> {
-    const folder = dirname(path);
-    const names = await readdir(folder);
-    for (const name of names) if (name.startsWith(`${basename(path)}.`)) await rm(join(folder, name), { force: true });
-    await rm(path, { force: true });
+  /** Whether somebody has it, or was killed while having it or taking it over. */
+  static async leavesTraces(path: string): Promise<boolean> {
+    return (await tracesOf(path)).length > 0;
   }
 
   async #beat(): Promise<void> {
@@ -97,6 +95,12 @@ export class FolderLock {
     this.#beats++;
     await overwrite(this.#path, textOf(this.#id, this.#beats)).catch(() => undefined);
   }
+}
+
+/** The lock itself the last. */
+async function tracesOf(path: string): Promise<readonly string[]> {
+  const names = (await readdir(dirname(path))).filter((name) => name === basename(path) || name.startsWith(`${basename(path)}.`));
+  return names.map((name) => join(dirname(path), name)).sort((a, b) => b.length - a.length);
 }
 
 /** Of one length, so that it can be written over. */

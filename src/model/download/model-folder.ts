@@ -105,6 +105,11 @@ export class ModelFolder {
     await this.tidy();
   }
 
+  /** Whether something is on its way. */
+  async isUntidy(): Promise<boolean> {
+    return (await stat(this.#staging).catch(() => undefined)) !== undefined;
+  }
+
   /** Removes what was on its way to a model that is whole now. */
   async tidy(): Promise<void> {
     await rm(this.#staging, { recursive: true, force: true });
