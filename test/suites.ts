@@ -68,7 +68,7 @@ export const suites: readonly Suite[] = [
   {
     name: 'long',
     about:
-      'property tests at twenty times their size, 100,000 mutated checkpoints and requests, ten minutes under load, 20 kills of each labelling step, 1,000 cut watches, two minutes without an API server, 5,000 deployments, LLM pods killed for twice ten minutes; about two hours',
+      'property tests at twenty times their size, 100,000 mutated checkpoints and requests, ten minutes under load, 20 kills of each labelling step and one right before each of 80 of its steps with files, downloads of models killed right before every one, 1,000 cut watches, two minutes without an API server, 5,000 deployments, LLM pods killed for twice ten minutes; about two hours',
     files: [
       'test/router/exactness.test.ts',
       'test/kube/work-queue.test.ts',
@@ -76,6 +76,7 @@ export const suites: readonly Suite[] = [
       'test/router/soak.test.ts',
       'test/pipeline/acceptance.test.ts',
       'test/cli/pipeline-kills.test.ts',
+      'test/model/download/processes.test.ts',
       'test/failover/failover.test.ts',
       'test/long/**/*.test.ts',
     ],
